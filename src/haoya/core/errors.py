@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The error tree. A class exists only where someone acts on it differently.
+
+    HaoyaError
+    ├── ConfigError      the owner edits the settings; the part is parked until they change
+    ├── Unready          wait, then open again (the supervisor's one loop does both)
+    │   └── Throttled    the network asked for a pause: only this sending waits
+    ├── Rejected         credentials or permission refused: park, tell the owner, do not try again
+    ├── Undeliverable    this one message can never arrive: report it and go on
+    └── Drop             a stage wants this message gone, silently
+
+Every message names the subject, the fact and the cure:
+`no channel named 'tg2'; there are: irc, telegram`.
+"""
+
+
+class HaoyaError(Exception):
+    """Root of the tree; never raised itself."""
+
+
+class ConfigError(HaoyaError):
+    """What a person wrote cannot be used; `cure` says what to write instead."""
+
+    def __init__(self, message: str, *, cure: str = "") -> None:
+        super().__init__(message)
+        self.cure = cure
+
+
+class Unready(HaoyaError):
+    """Not now. `retry_after` is the wait in seconds the other side asked for, if it did."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Throttled(Unready):
+    """The network accepts this later; `retry_after` seconds are always given."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
+class Rejected(HaoyaError):
+    """The other side refused who we are; only the owner can change that."""
+
+
+class Undeliverable(HaoyaError):
+    """This message can never be delivered (blocked, room gone, part refused)."""
+
+
+class Drop(HaoyaError):
+    """Raised by a stage: the message goes no further and nobody is told."""

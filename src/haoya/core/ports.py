@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ports: what a plugin gives the house once it is open. All are protocols.
+
+A generator resumed is a fact stored: the house takes the next item of `Connection.receive`
+only after everything in the one before is durable, so a channel acknowledges upstream simply by
+going on after its `yield`.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Generic, Protocol, TypeVar, runtime_checkable
+
+import msgspec
+
+from haoya.core.capabilities import Capabilities
+from haoya.core.message import Address, Inbound, Outbound, Receipt, Word
+from haoya.core.tool import Delta, Line, Scene, ToolResult, ToolSpec
+
+
+class Connection(Protocol):
+    """An open channel. Leaving its context manager closes it."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this account can do; constant while open."""
+        ...
+
+    def receive(self) -> AsyncGenerator[Sequence[Inbound], None]:
+        """Messages in the order they were heard; one yield is one commit.
+
+        Ends never by itself: raises `Unready` when the connection is gone, `Rejected` when the
+        network refuses us.
+        """
+        ...
+
+    async def send(self, outbound: Outbound) -> Receipt:
+        """Hand over one piece that `plan` has fitted to `capabilities`.
+
+        Raises `Throttled` (this sending waits), `Unready` (the connection reopens),
+        `Undeliverable` (this message fails) or `Rejected` (the channel is parked).
+        """
+        ...
+
+
+@runtime_checkable
+class ShowsTyping(Protocol):
+    """The network can show that we are at work; shown for a few seconds, best effort."""
+
+    async def typing(self, address: Address) -> None:
+        """Show it once."""
+        ...
+
+
+@runtime_checkable
+class Edits(Protocol):
+    """A sent message can be changed: answers stream by edits, the last edit is the answer."""
+
+    async def edit(self, id: str, outbound: Outbound) -> Receipt:
+        """Replace the message the network knows as `id`; raises as `send` does."""
+        ...
+
+
+@runtime_checkable
+class Drafts(Protocol):
+    """Watchers see an answer grow without it being a message yet (the panel, a terminal)."""
+
+    async def draft(self, outbound: Outbound) -> None:
+        """Show the answer so far; may be dropped for a slow watcher."""
+        ...
+
+
+@runtime_checkable
+class Desk(Protocol):
+    """A channel whose people sit in this very process: the API hands messages in and watches."""
+
+    async def hand_in(self, inbound: Inbound) -> None:
+        """Put a message into `receive`; returns once it is stored. Raises `Unready`."""
+        ...
+
+    def watch(self, room: str) -> AbstractAsyncContextManager[AsyncIterator[Outbound]]:
+        """Everything said in one room from now on, drafts included; a slow watcher loses
+        drafts, never finals."""
+        ...
+
+
+class Model(Protocol):
+    """Something that continues a conversation."""
+
+    @property
+    def name(self) -> str:
+        """What the server calls it."""
+        ...
+
+    @property
+    def context_tokens(self) -> int:
+        """How many tokens prompt and answer may have together."""
+        ...
+
+    def stream(
+        self, lines: Sequence[Line], tools: Sequence[ToolSpec]
+    ) -> AsyncGenerator[Delta, None]:
+        """The answer as it comes, ending with `Finish`.
+
+        Raises `Unready` (busy, broken, gone: the next model is tried) or `Rejected` (key
+        refused, model unknown).
+        """
+        ...
+
+
+Arguments = TypeVar("Arguments", bound=msgspec.Struct)
+
+
+class Tool(msgspec.Struct, Generic[Arguments], frozen=True, kw_only=True):
+    """A tool: what it is, the type its arguments decode to, and what it does.
+
+    `run` returns words for the model, or raises anything: the turn turns that into a result
+    that is not `ok`.
+    """
+
+    spec: ToolSpec
+    arguments: type[Arguments]
+    run: Callable[[Arguments, Scene], Awaitable[ToolResult]]
+
+
+class Memo(Word, frozen=True, kw_only=True):
+    """One remembered fact; `person` is whose it is, `at` when it was kept (Unix seconds)."""
+
+    id: str
+    person: str
+    text: str
+    at: float
+    source: str = ""
+    """The key of the call or message it came from; keeping twice with one source is once."""
+
+
+class Memory(Protocol):
+    """A store of what people asked to be remembered."""
+
+    async def keep(self, memo: Memo) -> None:
+        """Store durably; a second memo with the same `id` changes nothing."""
+        ...
+
+    async def recall(self, person: str, query: str, limit: int = 5) -> Sequence[Memo]:
+        """The best matches of that person's memos for the words of `query`, best first."""
+        ...
+
+    async def forget(self, person: str, id: str) -> bool:
+        """Remove one; whether it was there."""
+        ...
+
+
+Stage = Callable[[Inbound], Awaitable[Inbound]]
+"""A step before policy admits: returns the message, changed or not, or raises `Drop`."""
