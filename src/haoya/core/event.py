@@ -173,6 +173,16 @@ class Delivered(Word, frozen=True, kw_only=True, tag="delivered"):
     """Kinds of parts the network could not carry, as `plan` reported them."""
 
 
+class Held(Word, frozen=True, kw_only=True, tag="held"):
+    """The network surely did not take piece `piece` of `Said` entry `of`; it stays owed and a
+    `Sending` before this line counts no more.
+    """
+
+    of: int
+    piece: int
+    reason: str
+
+
 class Failed(Word, frozen=True, kw_only=True, tag="failed"):
     """`Said` entry `of` will not arrive; `error` is for the owner."""
 
@@ -224,6 +234,7 @@ Event = (
     | Drafted
     | Sending
     | Delivered
+    | Held
     | Failed
     | CodeGiven
     | Paired
