@@ -12,48 +12,11 @@ from haoya.policy.roster import Roster
 
 _WORDLESS = frozenset({"delete", "reaction"})
 _YES = frozenset(
-    [
-        "yes",
-        "y",
-        "yeah",
-        "yep",
-        "ok",
-        "okay",
-        "sure",
-        "allow",
-        "approve",
-        "好",
-        "好的",
-        "好呀",
-        "可以",
-        "行",
-        "同意",
-        "是",
-        "是的",
-        "允许",
-        "批准",
-        "嗯",
-    ]
+    "yes y yeah yep ok okay sure allow approve "
+    "好 好的 好呀 可以 行 同意 是 是的 允许 批准 嗯".split()
 )
 _NO = frozenset(
-    [
-        "no",
-        "n",
-        "nope",
-        "deny",
-        "stop",
-        "cancel",
-        "never",
-        "不",
-        "不行",
-        "不可以",
-        "不要",
-        "否",
-        "拒绝",
-        "取消",
-        "别",
-        "不同意",
-    ]
+    "no n nope deny stop cancel never 不 不行 不可以 不要 否 拒绝 取消 别 不同意".split()
 )
 _APPROVE = re.compile(r"^/?(?:haoya\s+)?(?:pair\s+)?(?:approve|批准|通过)\s+([0-9A-Za-z]{6})\s*$")
 
