@@ -26,7 +26,8 @@ class Refused(Word, frozen=True, kw_only=True, tag="refused"):
 class Admitted(Word, frozen=True, kw_only=True, tag="admitted"):
     """Message `of` may reach the model, as `parts` after the stages.
 
-    `person` is the principal's key, `role` the role it had. `wakes` is false for words in a
+    `person` is the principal's key, `role` the role it had, `id` the message's id on its
+    network, `name` how to call the person. `wakes` is false for words in a
     group that were not meant for us: context, never a reason to speak.
     """
 
@@ -34,8 +35,8 @@ class Admitted(Word, frozen=True, kw_only=True, tag="admitted"):
     person: str
     role: str
     parts: tuple[Part, ...]
+    id: str = ""
     name: str = ""
-    reply_to: str = ""
     wakes: bool = True
 
 

@@ -12,11 +12,11 @@ from haoya.policy.roster import Roster
 
 _WORDLESS = frozenset({"delete", "reaction"})
 _YES = frozenset(
-    "yes y yeah yep ok okay sure allow approve "
+    "yes y yeah yep ok okay sure allow approve 1 "
     "好 好的 好呀 可以 行 同意 是 是的 允许 批准 嗯".split()
 )
 _NO = frozenset(
-    "no n nope deny stop cancel never 不 不行 不可以 不要 否 拒绝 取消 别 不同意".split()
+    "no n nope deny stop cancel never 2 不 不行 不可以 不要 否 拒绝 取消 别 不同意".split()
 )
 _APPROVE = re.compile(r"^/?(?:haoya\s+)?(?:pair\s+)?(?:approve|批准|通过)\s+([0-9A-Za-z]{6})\s*$")
 
@@ -94,7 +94,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def answer_of(text: str) -> bool | None:
-    """Whether somebody said yes or no, and nothing else.
+    """Whether somebody said yes or no, and nothing else (1 and 2 as the choices are listed).
 
     >>> answer_of("Yes!"), answer_of("不行。"), answer_of("yes, but later")
     (True, False, None)
