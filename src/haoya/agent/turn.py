@@ -60,6 +60,8 @@ class Lent(msgspec.Struct, frozen=True, kw_only=True):
     scene: Callable[[str], Scene]
     language: Language = "en"
     max_steps: int = 12
+    trouble: str = ""
+    """Why there is no model, where `models` is empty and the reason is known."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,6 +177,8 @@ class _Turn:
 
     def apology(self, refusal: str, failure: str) -> str:
         """What a person is told when no model answered."""
+        if not self.lent.models and self.lent.trouble:
+            return phrase("model-parked", self.lent.language, reason=self.lent.trouble)
         if not self.lent.models:
             return phrase("no-model", self.lent.language)
         if refusal:

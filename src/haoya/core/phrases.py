@@ -36,6 +36,10 @@ PHRASES: dict[str, tuple[str, str]] = {
         "the settings file.",
         "我还没有可用的模型。请运行 `haoya setup`，或在设置文件中添加 [models.main]。",
     ),
+    "model-parked": (
+        "My model is not usable: {reason}. `haoya doctor` says what to change.",
+        "我的模型暂时不可用：{reason}。运行 `haoya doctor` 查看如何修复。",
+    ),
     "model-down": (
         "I can't reach my model right now, so I can't answer. Your message is kept; send it "
         "again or say `haoya replay {number}` once it is back. ({reason})",

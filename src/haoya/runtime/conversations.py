@@ -45,6 +45,7 @@ class Mind(msgspec.Struct, kw_only=True):
     judge: Judge
     models: dict[str, Model]
     tools: dict[str, Tool[Any]]
+    trouble: str = ""
 
     def order(self) -> list[tuple[str, Model]]:
         """The models that are there, in the order the owner chose."""
@@ -203,6 +204,7 @@ class Conversations:
             scene=scene,
             language=language,
             max_steps=mind.settings.max_steps,
+            trouble=mind.trouble,
         )
 
 

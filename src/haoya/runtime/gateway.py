@@ -113,7 +113,8 @@ class Gateway:
     ) -> bool:
         """Owe the network a message, together with the events that lead to it.
 
-        `drafted` is the network's id of a draft it replaces. False, and nothing written, where a message with this id is owed or said already.
+        `drafted` is the network's id of a draft it replaces. False, and nothing written, where a
+        message with this id is owed or said already.
         """
         said = Said(outbound=outbound, turn=turn)
         entries = await self.journal.append(outbound.address, *before, said)

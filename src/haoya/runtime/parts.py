@@ -11,7 +11,7 @@ import pydantic
 
 from haoya.core.errors import ConfigError
 from haoya.core.plugin import Context, Plugin, PluginKind
-from haoya.runtime.board import Board
+from haoya.runtime.board import Board, State
 from haoya.runtime.registry import find
 from haoya.runtime.settings import Finding, PartSettings, Table, faults_of
 from haoya.runtime.supervisor import supervise
@@ -43,6 +43,7 @@ class Parts:
         self.use = use
         self.tasks = tasks
         self.running: dict[str, tuple[Wanted, asyncio.Task[None]]] = {}
+        self.told: dict[str, asyncio.Event] = {}
 
     async def apply(self, wanted: list[Wanted]) -> None:
         """Make it so: stop what is gone, restart what changed, start what is new.
@@ -65,12 +66,13 @@ class Parts:
                 reason = "; ".join(f"{fault.message}; {fault.cure}" for fault in faults)
                 self.board.report(part.key, "parked", reason)
                 continue
+            self.told[part.key] = asyncio.Event()
             self.running[part.key] = (part, self.tasks.create_task(self._live(part)))
 
     async def settled(self, key: str) -> None:
-        """Wait until a part is open, parked or waiting, or gone."""
-        while key in self.running and self.board.part(key).state == "opening":
-            await asyncio.sleep(0.01)
+        """Wait until it is known whether a part opens."""
+        if key in self.running:
+            await self.told[key].wait()
 
     async def _stop(self, key: str) -> None:
         if key in self.running:
@@ -98,9 +100,12 @@ class Parts:
         async def use(opened: Any) -> None:
             await self.use[part.kind](part.name, opened, plugin)
 
-        await supervise(
-            part.key, open_, use, lambda state, why: self.board.report(part.key, state, why)
-        )
+        def report(state: State, why: str) -> None:
+            self.board.report(part.key, state, why)
+            if state != "opening":
+                self.told[part.key].set()
+
+        await supervise(part.key, open_, use, report)
 
     @asynccontextmanager
     async def _open(self, part: Wanted, plugin: Plugin[Any, Any], settings: Any) -> Any:

@@ -39,6 +39,11 @@ def built_in(kind: PluginKind) -> frozenset[str]:
     return frozenset(m.name for m in pkgutil.iter_modules([wing]) if not m.name.startswith("_"))
 
 
+def window() -> Any:
+    """The HTTP window's opener: `haoya.api.serve.serve`, imported only when it is opened."""
+    return importlib.import_module("haoya.api.serve").serve
+
+
 def _checked(plugin: object, kind: PluginKind, name: str) -> Plugin[Any, Any]:
     if not isinstance(plugin, Plugin):
         raise ConfigError(
