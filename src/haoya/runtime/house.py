@@ -5,7 +5,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,8 +14,8 @@ import watchfiles
 
 from haoya.core.errors import Unready
 from haoya.core.message import Address, Outbound
-from haoya.core.plugin import Call, Context, Plugin, PluginKind
-from haoya.core.ports import Connection, Desk, Memory, Model, Tool
+from haoya.core.plugin import Call, Context, Plugin
+from haoya.core.ports import Connection, Desk, Memo, Memory, Model, Tool
 from haoya.journal import BlobStore, Journal, open_journal
 from haoya.policy.access import Gate
 from haoya.policy.judge import Judge
@@ -229,7 +229,7 @@ class House:
             cursor=cursor,
             alive=lambda: self.board.heard(part.key),
             workspace=self.home.workspace,
-            memory=self.memory if tools else None,
+            memory=_LentMemory(self) if tools else None,
             say=self._say if tools else None,
             conversations=self._reachable if tools else None,
             call=self._verb if part.name == DOOR else None,
@@ -346,4 +346,22 @@ def _door(home: Home) -> Wanted:
     return Wanted(key=f"channels.{DOOR}", kind="channel", name=DOOR, settings=settings)
 
 
-KINDS: tuple[PluginKind, ...] = ("memory", "model", "tools", "channel")
+class _LentMemory:
+    """The memory that is open now, for tools that outlive its reopening."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+
+    def _open(self) -> Memory:
+        if self.house.memory is None:
+            raise Unready("the memory is not open: " + self.house.board.part("memory").reason)
+        return self.house.memory
+
+    async def keep(self, memo: Memo) -> None:
+        await self._open().keep(memo)
+
+    async def recall(self, person: str, query: str, limit: int = 5) -> Sequence[Memo]:
+        return await self._open().recall(person, query, limit)
+
+    async def forget(self, person: str, id: str) -> bool:
+        return await self._open().forget(person, id)
