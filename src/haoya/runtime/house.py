@@ -61,6 +61,8 @@ class House:
         self.watchdog: Watchdog | None = None
         self.call: Call | None = None
         self.url = ""
+        self.window_open = asyncio.Event()
+        self.codes: dict[str, float] = {}
         self._api: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -99,7 +101,7 @@ class House:
         health = self.board.part("journal")
         if health.state != "open":
             return health.reason or "the journal is not open yet"
-        return self.gateway.journal.trouble if self.gateway else ""
+        return self.gateway.journal.figures().failure if self.gateway else ""
 
     def mind(self) -> Mind:
         """What the agent thinks with right now."""
@@ -304,6 +306,7 @@ class House:
 
         async def use(url: str) -> None:
             self.url = url
+            self.window_open.set()
             await asyncio.Event().wait()
 
         def report(state: Any, why: str) -> None:
