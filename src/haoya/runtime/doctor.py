@@ -2,6 +2,7 @@
 """What is not as it should be, each finding with a stable id, its evidence and its cure."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import stat
@@ -109,10 +110,8 @@ def _disk_speed(folder: Path) -> list[Finding]:
             )
         ]
     finally:
-        try:
+        with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
-        except OSError:
-            pass
     median = sorted(times)[2]
     if median < SLOW_FSYNC_SECONDS:
         return []
