@@ -6,7 +6,7 @@ from pathlib import Path
 import apsw
 
 from haoya.journal.codec import claim_of, unpack
-from haoya.journal.database import Database, Row, open_database
+from haoya.journal.database import Database, Row, open_scratch
 from haoya.journal.failure import explain
 from haoya.journal.projection import project
 from haoya.journal.query import find
@@ -82,7 +82,7 @@ def _replay(db: Database) -> list[str]:
 
 
 def _empty() -> Database:
-    scratch = open_database(":memory:")
+    scratch = open_scratch()
     for migration in MIGRATIONS:
         scratch.execute(migration)
     scratch.execute("BEGIN")

@@ -60,9 +60,57 @@ class Database(Protocol):
         ...
 
 
-def open_database(path: Path | str, *, read_only: bool = False) -> Database:
-    """Open the file, or with `read_only` a `file:` URI too, raising `apsw.Error`."""
-    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    if read_only:
-        flags = apsw.SQLITE_OPEN_READONLY
-    return apsw.Connection(str(path), flags=flags | apsw.SQLITE_OPEN_URI)
+def open_database(path: Path) -> Database:
+    """Open the file for reading and writing, or make it; raises `apsw.Error`."""
+    return apsw.Connection(str(path))
+
+
+def open_to_read(path: Path) -> Database:
+    """Open the file for reading only; raises `apsw.Error`.
+
+    Reading a write-ahead log needs a shared-memory file beside it, which a read-only disk cannot
+    have; where no log was left behind there is nothing to share either.
+    """
+    connection: Database = _open(path.absolute().as_uri())
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema")
+    except (apsw.CantOpenError, apsw.ReadOnlyError):
+        connection.close()
+        if path.with_name(f"{path.name}-wal").exists():
+            raise
+        connection = _open(f"{path.absolute().as_uri()}?immutable=1")
+    except apsw.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def open_scratch() -> Database:
+    """An empty database in memory."""
+    return apsw.Connection(":memory:")
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """A consistent copy in one file, made while others go on writing; raises `apsw.Error`.
+
+    The open read transaction keeps SQLite's backup from starting over at every commit.
+    """
+    reading, writing = _open(source.absolute().as_uri()), apsw.Connection(str(target))
+    snapshot: Database = reading
+    copy: Database = writing
+    try:
+        snapshot.execute("BEGIN; SELECT count(*) FROM sqlite_schema")
+        with writing.backup("main", reading, "main") as backup:
+            while not backup.done:
+                backup.step(1000)
+        # A lone file needs no write-ahead log; whoever opens it to write turns it on again.
+        copy.execute("PRAGMA journal_mode = DELETE")
+    finally:
+        copy.close()
+        snapshot.close()
+
+
+def _open(uri: str) -> apsw.Connection:
+    connection = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    connection.set_busy_timeout(5000)
+    return connection

@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import apsw
-
 from haoya.core.errors import ConfigError
-from haoya.journal.database import Database, open_database
+from haoya.journal.database import Database, open_database, open_to_read
 
 Synchronous = Literal["full", "normal"]
 FILE = "journal.db"
@@ -95,7 +93,7 @@ def connect(
     if read_only:
         if not path.exists():
             raise ConfigError(f"no journal at {path}", cure="start haoya once: haoya up")
-        connection = _connect_to_read(path)
+        connection = open_to_read(path)
     else:
         # SQLite gives its -wal and -shm files the permissions that it finds on this one.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -109,21 +107,6 @@ def connect(
     except BaseException:
         connection.close()
         raise
-    return connection
-
-
-def _connect_to_read(path: Path) -> Database:
-    """Reading a write-ahead log needs a shared-memory file beside it, which a read-only disk
-    cannot have; where no log was left behind there is nothing to share either."""
-    connection = open_database(path, read_only=True)
-    try:
-        connection.execute("SELECT count(*) FROM sqlite_schema")
-    except (apsw.CantOpenError, apsw.ReadOnlyError):
-        connection.close()
-        if path.with_name(f"{path.name}-wal").exists():
-            raise
-        uri = f"{path.absolute().as_uri()}?immutable=1"
-        connection = open_database(uri, read_only=True)
     return connection
 
 
