@@ -181,9 +181,11 @@ class House:
 
     async def _deaf(self) -> None:
         patience = self.plugin.silent_seconds or float("inf")
-        while (left := patience - (time.monotonic() - self._alive_at)) > 0:
+        while True:
+            left = patience - (time.monotonic() - self._alive_at)
+            if left <= 0:
+                raise Unready(f"{self.name}: nothing heard for {patience:g} s")
             await asyncio.sleep(min(left, 3600))
-        raise Unready(f"{self.name}: nothing heard for {patience:g} s")
 
     def _alive(self) -> None:
         self._alive_at = time.monotonic()
