@@ -33,15 +33,17 @@ class OpenaiSettings(pydantic.BaseModel):
 
     base_url: str = pydantic.Field(description="Address of the API, usually ending in /v1")
     model: str = pydantic.Field(min_length=1, description="What the server calls the model")
-    api_key: str = pydantic.Field("", description="secret:NAME, env:NAME or the key itself")
+    api_key: str = pydantic.Field(default="", description="secret:NAME, env:NAME or the key itself")
     context_tokens: int = pydantic.Field(
-        8192, ge=256, description="Tokens that prompt and answer may have together"
+        default=8192, ge=256, description="Tokens that prompt and answer may have together"
     )
-    max_tokens: int | None = pydantic.Field(None, ge=1, description="Most tokens of an answer")
-    temperature: float | None = pydantic.Field(None, ge=0, le=2)
-    first_seconds: float = pydantic.Field(120, gt=0, description="Wait for the first token")
-    idle_seconds: float = pydantic.Field(60, gt=0, description="Wait between two tokens")
-    vision: bool = pydantic.Field(False, description="Whether the model sees pictures")
+    max_tokens: int | None = pydantic.Field(
+        default=None, ge=1, description="Most tokens of an answer"
+    )
+    temperature: float | None = pydantic.Field(default=None, ge=0, le=2)
+    first_seconds: float = pydantic.Field(default=120, gt=0, description="Wait for the first token")
+    idle_seconds: float = pydantic.Field(default=60, gt=0, description="Wait between two tokens")
+    vision: bool = pydantic.Field(default=False, description="Whether the model sees pictures")
 
     @pydantic.field_validator("base_url")
     @classmethod
