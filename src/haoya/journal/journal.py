@@ -163,6 +163,10 @@ class Journal:
         """The conversations (of one channel), the one with the newest line first."""
         return await self._ask(query.conversations, limit, channel)
 
+    async def address(self, key: str) -> Address | None:
+        """The whole address of the conversation with that key, None for one never heard of."""
+        return await self._ask(query.address, key)
+
     async def recent(
         self, kinds: frozenset[str] = frozenset(), *, limit: int, before: int | None = None
     ) -> list[Entry]:

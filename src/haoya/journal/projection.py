@@ -11,6 +11,7 @@ from haoya.core.event import (
     Drafted,
     Event,
     Failed,
+    Held,
     Received,
     Refused,
     Said,
@@ -41,6 +42,9 @@ def project(db: Database, conversation: int, number: int, event: Event) -> None:
             db.execute("REPLACE INTO drafts VALUES (?1, ?2)", (event.outbound, event.id))
         case Sending():
             sql = "UPDATE owed SET sending = ?2 WHERE number = ?1"
+            db.execute(sql, (event.of, event.piece))
+        case Held():
+            sql = "UPDATE owed SET sending = -1 WHERE number = ?1 AND sending = ?2"
             db.execute(sql, (event.of, event.piece))
         case Delivered(last=False):
             sql = "UPDATE owed SET piece = max(piece, ?2 + 1) WHERE number = ?1"

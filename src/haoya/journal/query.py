@@ -152,6 +152,12 @@ def conversations(db: Database, limit: int, channel: str | None) -> list[Convers
     ]
 
 
+def address(db: Database, key: str) -> Address | None:
+    """The whole address of the conversation with that key, None for one never heard of."""
+    sql = "SELECT channel, space, room, thread, kind FROM conversations WHERE key = ?1"
+    return next((_address(row) for row in db.execute(sql, (key,))), None)
+
+
 def _address(row: Iterable[Any]) -> Address:
     channel, space, room, thread, kind = row
     return Address(channel=channel, space=space, room=room, thread=thread, kind=kind)

@@ -19,4 +19,4 @@ def verify(file: Path) -> object:
 
 def restore(file: Path, home: Path, *, force: bool = False) -> object:
     """Put a backup back. With `force`, what stands in `home` is moved aside, never deleted."""
-    return restore_backup(file, home, force=force)
+    return restore_backup(file, home, replace=force)

@@ -5,7 +5,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -160,7 +160,7 @@ class House:
         ]
 
     @asynccontextmanager
-    async def _open_journal(self) -> AsyncIterator[Journal]:
+    async def _open_journal(self) -> AsyncGenerator[Journal]:
         try:
             self.home.prepare()
         except OSError as error:
@@ -325,7 +325,10 @@ class House:
         while True:
             try:
                 folder = self.home.folder
-                async for _ in watchfiles.awatch(folder, watch_filter=ours, recursive=False):
+                changes: AsyncGenerator[object] = watchfiles.awatch(  # pyright: ignore[reportUnknownMemberType]
+                    folder, watch_filter=ours, recursive=False, debounce=200
+                )
+                async for _ in changes:
                     await self.reload()
             except (OSError, RuntimeError):
                 await asyncio.sleep(TICK_SECONDS)

@@ -52,8 +52,6 @@ async def _greet(house: House) -> None:
     """Tell the person at the terminal where to go, once the panel is open."""
     await house.window_open.wait()
     print(f"haoya is up. Open {new_link(house)}", flush=True)
-    print(
-        "好呀，已启动。打开上面的链接即可开始聊天（10 分钟内有效，仅一次）。", flush=True
-    )
+    print("好呀，已启动。打开上面的链接即可开始聊天（10 分钟内有效，仅一次）。", flush=True)
     print("Another link: haoya open · In this terminal: haoya chat · Stop: Ctrl-C", flush=True)
     sys.stdout.flush()

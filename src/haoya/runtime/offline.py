@@ -3,7 +3,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import msgspec
 import pydantic
 
 from haoya.core.errors import ConfigError, Unready
+from haoya.core.plugin import PluginKind
 from haoya.journal import open_journal
 from haoya.policy.access import Gate
 from haoya.runtime import runs
@@ -27,6 +28,7 @@ from haoya.runtime.settings import (
     DeliverySettings,
     Finding,
     JournalSettings,
+    PartSettings,
     PolicySettings,
     Settings,
     faults_of,
@@ -81,7 +83,10 @@ def check(home: Home) -> list[Finding]:
 
 def _plugin_faults(settings: Settings) -> list[Finding]:
     findings: list[Finding] = []
-    groups = (("channels", "channel", settings.channels), ("models", "model", settings.models))
+    groups: tuple[tuple[str, PluginKind, dict[str, PartSettings]], ...] = (
+        ("channels", "channel", settings.channels),
+        ("models", "model", settings.models),
+    )
     for group, kind, parts in groups:
         for name, part in parts.items():
             section = f"{group}.{name}"
@@ -126,7 +131,8 @@ def schema() -> Row:
         "delivery": DeliverySettings,
     }
     properties: Row = {name: kind.model_json_schema() for name, kind in sections.items()}
-    for group, kind in (("channels", "channel"), ("models", "model")):
+    groups: tuple[tuple[str, PluginKind], ...] = (("channels", "channel"), ("models", "model"))
+    for group, kind in groups:
         options = [
             _part_schema(name, find(kind, name).settings, access=kind == "channel")
             for name in sorted(built_in(kind))
@@ -173,7 +179,7 @@ async def _doctor(home: Home) -> Row:
 
 
 @asynccontextmanager
-async def _gateway(home: Home, *, read_only: bool) -> Any:
+async def _gateway(home: Home, *, read_only: bool) -> AsyncGenerator[Gateway]:
     """A gateway with nothing open but the journal."""
     async with open_journal(home.journal, read_only=read_only) as journal:
         gateway = Gateway(

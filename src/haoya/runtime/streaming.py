@@ -3,12 +3,15 @@
 but for the one line that tells which network message the final answer must replace."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from haoya.core.errors import HaoyaError
 from haoya.core.message import Address, Outbound, Text
 from haoya.core.plan import plan
 from haoya.core.ports import Connection, Drafts, Edits, ShowsTyping
+
+log = logging.getLogger("haoya.runtime")
 
 TYPING_AFTER = 0.7
 """A turn this short needs no sign that we are at work."""
@@ -72,8 +75,8 @@ class Stream:
                     tasks.create_task(self._draft(connection, pace))
                 elif pace and isinstance(connection, Edits):
                     tasks.create_task(self._edit(connection, pace))
-        except* HaoyaError:
-            return
+        except* HaoyaError as trouble:
+            log.debug("no more signs of life: %s", trouble.exceptions[0])
 
     async def _wait(self, seconds: float) -> bool:
         """Wait, but no longer than the turn; whether it goes on."""

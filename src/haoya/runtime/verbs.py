@@ -168,7 +168,7 @@ class Verbs:
         rows: list[Row] = []
         for name in self._channels():
             connection = self.house.connections.get(name)
-            can = msgspec.to_builtins(connection.capabilities) if connection else {}
+            can: Row = msgspec.to_builtins(connection.capabilities) if connection else {}
             rows.append({**await self._channel(name), "capabilities": can})
         return rows
 
