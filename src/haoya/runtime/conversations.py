@@ -83,7 +83,7 @@ class Conversations:
             try:
                 async with self.slots:
                     while await self._turn(address):
-                        self.turns += 1
+                        pass
             except Unready as error:
                 log.warning("a conversation waits: %s", error)
                 await asyncio.sleep(WAIT_AFTER_TROUBLE)
@@ -91,9 +91,10 @@ class Conversations:
         del self.awake[key]
 
     async def _turn(self, address: Address) -> bool:
-        """Run one turn to its end or pause; whether there may be another one to run."""
+        """Run one turn to its end or pause; whether another one waits behind it. What comes
+        later wakes the conversation anew."""
         entries = await self._entries(address)
-        state = standing(entries)
+        state = standing(entries, gather=self.mind().settings.gather)
         if not state.turn or state.paused:
             return False
         reads = [entry.event for entry in state.reads if isinstance(entry.event, Admitted)]
@@ -120,7 +121,7 @@ class Conversations:
             log.error("turn %d broke", number, exc_info=group)
             text = phrase("broken", language, reason=type(error).__name__, number=number)
             await self._say(address, state, text)
-        return True
+        return state.more
 
     async def _run(
         self,
@@ -130,7 +131,8 @@ class Conversations:
         stream: Stream,
         language: Language,
     ) -> bool:
-        """Drive the turn: write each step before asking for the next."""
+        """Drive the turn: write each step before asking for the next. Whether more waits."""
+        self.turns += 1
         lent = self._lent(address, state, language)
         groups = groups_of(entries, state.turn, address)
         pending = open_calls(entries, state.turn)
@@ -145,7 +147,7 @@ class Conversations:
                         stream.clear()
                         if not await self._write(address, state, step, stream):
                             return False
-        return True
+        return state.more
 
     async def _write(self, address: Address, state: Standing, step: Step, stream: Stream) -> bool:
         """Put a step into the journal; false when the turn pauses for the owner."""

@@ -38,6 +38,9 @@ DOOR = "local"
 
 TICK_SECONDS = 5.0
 
+IDLE_CONNECTIONS = 8
+"""HTTP connections kept for reuse; the client looks at each idle one for every request."""
+
 
 class House:
     """Everything alive. `run` is its whole life; what parts need of each other is lent here."""
@@ -67,7 +70,7 @@ class House:
 
     async def run(self) -> None:
         """Live until cancelled. Never raises for what settings, disk or networks do."""
-        limits = httpx2.Limits(max_connections=200, max_keepalive_connections=64)
+        limits = httpx2.Limits(max_connections=100, max_keepalive_connections=IDLE_CONNECTIONS)
         with Watchdog(asyncio.get_running_loop()) as self.watchdog:
             async with (
                 httpx2.AsyncClient(limits=limits, timeout=30, trust_env=False) as self.http,

@@ -67,6 +67,9 @@ class Stream:
 
     async def _show(self, connection: Connection) -> None:
         pace = connection.capabilities.draft_seconds
+        eager = isinstance(connection, Drafts)
+        if not eager and not await self._wait(min(pace or TYPING_AFTER, TYPING_AFTER)):
+            return
         try:
             async with asyncio.TaskGroup() as tasks:
                 if isinstance(connection, ShowsTyping):
@@ -88,11 +91,10 @@ class Stream:
         return False
 
     async def _type(self, connection: ShowsTyping) -> None:
-        pause = TYPING_AFTER
-        while await self._wait(pause):
-            if not self.network_id:
-                await connection.typing(self.address)
-            pause = TYPING_EVERY
+        while not self.network_id:
+            await connection.typing(self.address)
+            if not await self._wait(TYPING_EVERY):
+                return
 
     async def _draft(self, connection: Drafts, pace: float) -> None:
         while not self.done.is_set():
