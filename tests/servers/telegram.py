@@ -13,6 +13,7 @@ Prints one line of JSON with its port once it answers. Bots are given as `--bot 
     hang      on: take requests and never answer
     block     chat_id, on                 migrate  chat_id, to      webhook  url
     redeliver all updates once more, under new numbers
+    renumber  to: where update_id goes on from, as after a week of silence
     stats     calls by method, updates waiting
 """
 
@@ -227,6 +228,8 @@ class Server:
                 self.network.chat_of(bot, {**old.json, "id": old.moved_to, "type": "supergroup"})
             case "webhook":
                 bot.webhook = params["url"]
+            case "renumber":
+                bot.last_update = params["to"]
             case _:
                 raise Refusal(404, f"no control verb {verb!r}")
 
