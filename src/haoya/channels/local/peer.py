@@ -141,6 +141,7 @@ class Peer:
 
     def _begin(self, line: bytes, work: asyncio.TaskGroup, watching: asyncio.TaskGroup) -> None:
         """Start on a line without waiting, so that messages keep the order of their lines."""
+        request = Request()
         try:
             request = _decoder.decode(line)
             match request:
@@ -162,7 +163,8 @@ class Peer:
             fault = ConfigError(f"this line is not what is spoken here: {error}", cure=_FORM)
             work.create_task(self._answer(_described(fault), None))
         except HaoyaError as error:
-            work.create_task(self._answer(_described(error), None))
+            own = request.say.id if request.say else None
+            work.create_task(self._answer(_described(error), request.id or own or None))
 
     async def _store(self, id: str, stored: asyncio.Future[None], request: RequestId) -> None:
         try:
