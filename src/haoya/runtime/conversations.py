@@ -30,6 +30,9 @@ log = logging.getLogger("haoya.runtime")
 TURNS_AT_ONCE = 64
 """Turns that may run at the same time; further conversations wait for their turn."""
 
+REMEMBERED = 4096
+"""Conversations whose prompt's beginning is kept in memory (some 150 bytes each)."""
+
 WAIT_AFTER_TROUBLE = 2.0
 """Seconds until a conversation tries again whose journal could not be written."""
 
@@ -65,6 +68,7 @@ class Conversations:
         self.awake: dict[str, bool] = {}
         self.slots = asyncio.Semaphore(TURNS_AT_ONCE)
         self.turns = 0
+        self.since: dict[str, int] = {}
 
     def wake(self, address: Address) -> None:
         """There may be something to do in this conversation."""
@@ -161,6 +165,8 @@ class Conversations:
                 await self.gateway.journal.append(address, *events)
                 await self.asks.ask(address, state, item)
                 return False
+            if isinstance(item, ModelAsked):
+                self._remember(address.key, item.since)
             events.append(item)
         await self.gateway.journal.append(address, *events)
         return True
@@ -181,9 +187,18 @@ class Conversations:
     async def _entries(self, address: Address) -> list[Entry]:
         """The conversation's lines from where the last prompt began."""
         journal = self.gateway.journal
-        last = await journal.read(address.key, last=1, kinds=_BEGUN)
-        since = last[0].event.since if last and isinstance(last[0].event, ModelAsked) else 0
+        since = self.since.get(address.key)
+        if since is None:
+            last = await journal.read(address.key, last=1, kinds=_BEGUN)
+            since = last[0].event.since if last and isinstance(last[0].event, ModelAsked) else 0
         return await journal.read(address.key, after=max(0, since - 1), kinds=_READ)
+
+    def _remember(self, key: str, since: int) -> None:
+        """Where the last prompt of a conversation began, for the most recent conversations."""
+        self.since.pop(key, None)
+        self.since[key] = since
+        if len(self.since) > REMEMBERED:
+            del self.since[next(iter(self.since))]
 
     def _lent(self, address: Address, state: Standing, language: Language) -> Lent:
         """What this turn may use: as much as the least trusted of those it answers."""
