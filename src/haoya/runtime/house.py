@@ -2,6 +2,7 @@
 """The house: all parts of one running haoya, and the life they share."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -77,6 +78,8 @@ class House:
                 asyncio.TaskGroup() as tasks,
             ):
                 self.tasks = tasks
+                with contextlib.suppress(OSError):  # the journal says what is wrong, and waits
+                    self.home.prepare()
                 self._judge_settings()
                 door = Parts(self.board, self._lend, {"channel": self._converse}, tasks)
                 await door.apply([_door(self.home)])
