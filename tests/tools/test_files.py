@@ -42,6 +42,10 @@ def run(root: Path, work: Callable[[Box], Awaitable[None]]) -> None:
     asyncio.run(inside())
 
 
+def descriptors() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
@@ -154,6 +158,36 @@ def test_exchanging_a_folder_for_a_link_meanwhile_reaches_nothing_outside(root: 
         swapper.join()
     assert not any(SECRET in answer for answer in answers)
     assert contents(outside) == {"secret.txt": SECRET.encode()}
+
+
+def test_exchanging_a_file_for_a_link_meanwhile_reads_nothing_outside(root: Path) -> None:
+    plain, link, door = root / "plain", root / "link", root / "door"
+    plain.write_text("harmless")
+    link.symlink_to(root.parent / "outside" / "secret.txt")
+    stop = threading.Event()
+
+    def swap() -> None:
+        while not stop.is_set():
+            for target in (plain, link):
+                target.rename(door)
+                door.rename(target)
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    answers: set[str] = set()
+    try:
+        deadline, i = time.monotonic() + 60, 0
+        while i < 3000 or not {"harmless", "ValueError"} <= answers:
+            assert time.monotonic() < deadline
+            i += 1
+            try:
+                answers.add(workspace.read(root, "door", 0))
+            except (ValueError, OSError) as e:
+                answers.add(type(e).__name__)
+    finally:
+        stop.set()
+        swapper.join()
+    assert SECRET not in answers
 
 
 def test_long_files_are_read_in_steps_cut_between_characters(root: Path) -> None:
@@ -281,8 +315,8 @@ def test_no_descriptor_is_left_open(root: Path) -> None:
     async def inside() -> None:
         async with box(plugin, root.parent, workspace=root) as tools:
             await work(tools)
-            before = len(list(Path("/dev/fd").iterdir()))
+            before = descriptors()
             await work(tools)
-            assert len(list(Path("/dev/fd").iterdir())) == before
+            assert descriptors() == before
 
     asyncio.run(inside())

@@ -47,8 +47,8 @@ def ranked(query: Sequence[str], texts: Sequence[Sequence[str]]) -> list[float]:
 
 
 def _folded(text: str) -> str:
-    bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold()))
-    return unicodedata.normalize("NFKC", bare)
+    bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    return unicodedata.normalize("NFKC", bare.casefold())
 
 
 def _singular(word: str) -> str:
