@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from haoya.core.errors import Unready
 from haoya.core.tool import CallDelta, Delta, Finish, TextDelta, Usage
-from haoya.models.openai.answer import Answer, Malformed
+from haoya.models.openai.answer import Answer
 from haoya.models.openai.thoughts import Spoken
 
 
@@ -27,7 +28,7 @@ def call(index: int | None = None, id: str | None = None, **function: Any) -> di
 
 
 def read(*pieces: bytes, taken: frozenset[str] = frozenset()) -> list[Delta]:
-    answer = Answer("asked", taken)
+    answer = Answer("host:1", "asked", taken)
     deltas: list[Delta] = []
     for piece in pieces:
         deltas += answer.feed(piece)
@@ -215,7 +216,7 @@ def test_usage_is_read_in_each_dialect(more: dict[str, Any], usage: Usage) -> No
     ],
 )
 def test_what_breaks_off_or_is_no_answer_is_told(answer: bytes) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(Unready, match="host:1 sent no Chat Completions answer"):
         read(answer)
 
 
@@ -226,5 +227,5 @@ def test_broken_utf8_is_replaced() -> None:
 
 @given(st.binary(max_size=200), st.booleans())
 def test_noise_never_raises_anything_else(noise: bytes, event: bool) -> None:
-    with contextlib.suppress(Malformed):
+    with contextlib.suppress(Unready):
         read(b"data: " + noise + b"\n\n" if event else noise)

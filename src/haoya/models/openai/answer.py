@@ -8,16 +8,13 @@ arguments as an object; reasoning in fields of its own (not read) or in `<think>
 
 import msgspec
 
+from haoya.core.errors import Unready
 from haoya.core.tool import CallDelta, Delta, Finish, TextDelta, Usage
 from haoya.models.openai.calls import CallPiece, Calls
 from haoya.models.openai.thoughts import Spoken
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 _REASONS = {"length": "length", "max_tokens": "length", "content_filter": "filter"}
-
-
-class Malformed(ValueError):
-    """The server sent what is no answer; the text says what it was."""
 
 
 class _Cached(msgspec.Struct):
@@ -71,7 +68,8 @@ class Answer:
     and `done` at `[DONE]`. `error` holds the JSON of an error sent instead.
     """
 
-    def __init__(self, model: str, taken: frozenset[str] = frozenset()) -> None:
+    def __init__(self, server: str, model: str, taken: frozenset[str] = frozenset()) -> None:
+        self._server = server
         self.begun = False
         self.ended = False
         self.done = False
@@ -87,7 +85,7 @@ class Answer:
         self._usage = Usage()
 
     def feed(self, data: bytes) -> list[Delta]:
-        """The deltas these bytes complete. Raises `Malformed`."""
+        """The deltas these bytes complete. Raises `Unready`."""
         deltas: list[Delta] = []
         self._buffer += data
         if self._whole is None and (start := self._buffer.lstrip()):
@@ -100,11 +98,11 @@ class Answer:
                 self._line(line.rstrip(b"\r"), deltas)
             self._searched = len(self._buffer)
         if len(self._buffer) > MAX_EVENT_BYTES:
-            raise Malformed(f"more than {MAX_EVENT_BYTES} bytes in one piece")
+            raise self._strange(f"more than {MAX_EVENT_BYTES} bytes in one piece")
         return deltas
 
     def finish(self) -> list[Delta]:
-        """The rest: held words, whole calls, `Finish`. Raises `Malformed` if it broke off."""
+        """The rest: held words, whole calls, `Finish`. Raises `Unready` if it broke off."""
         deltas: list[Delta] = []
         rest, self._buffer = bytes(self._buffer), bytearray()
         if self._whole:
@@ -112,10 +110,10 @@ class Answer:
         elif rest.strip():
             self._line(rest.rstrip(b"\r"), deltas)
         if self._pending:
-            raise Malformed("an event that is no JSON")
+            raise self._strange("an event that is no JSON")
         if not (self.ended or self.done or self.error):
             where = "an end in the middle" if self.begun else "nothing of an answer"
-            raise Malformed(where)
+            raise self._strange(where)
         if text := self._spoken.finish():
             deltas.append(TextDelta(text=text))
         calls = self._calls.whole()
@@ -142,7 +140,7 @@ class Answer:
         """
         if not line:
             if self._pending:
-                raise Malformed("an event that is no JSON")
+                raise self._strange("an event that is no JSON")
             return
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
@@ -159,9 +157,9 @@ class Answer:
         try:
             chunk = _CHUNK.decode(data)
         except msgspec.ValidationError as e:
-            raise Malformed(str(e)) from None
+            raise self._strange(str(e)) from None
         except (msgspec.DecodeError, UnicodeDecodeError):
-            chunk = _repaired(data)
+            chunk = self._repaired(data)
         if chunk is None:
             self._pending = data + b"\n"
             return
@@ -174,6 +172,19 @@ class Answer:
         for choice in chunk.choices or ():
             if not choice.index:
                 self._choice(choice, deltas)
+
+    def _repaired(self, data: bytes) -> _Chunk | None:
+        """The chunk with broken UTF-8 replaced; None where the JSON is not complete."""
+        try:
+            return _CHUNK.decode(data.decode("utf-8", "replace"))
+        except msgspec.ValidationError as e:
+            raise self._strange(str(e)) from None
+        except msgspec.DecodeError:
+            return None
+
+    def _strange(self, what: str) -> Unready:
+        text = f"{self._server} sent no Chat Completions answer ({what}); correct base_url"
+        return Unready(text)
 
     def _choice(self, choice: _Choice, deltas: list[Delta]) -> None:
         said = choice.delta or choice.message
@@ -188,16 +199,6 @@ class Answer:
             self.ended = True
         elif choice.message is not None:
             self.ended = True
-
-
-def _repaired(data: bytes) -> _Chunk | None:
-    """The chunk with broken UTF-8 replaced; None where the JSON is not complete."""
-    try:
-        return _CHUNK.decode(data.decode("utf-8", "replace"))
-    except msgspec.ValidationError as e:
-        raise Malformed(str(e)) from None
-    except msgspec.DecodeError:
-        return None
 
 
 def _text(content: str | list[_Piece] | None) -> str:

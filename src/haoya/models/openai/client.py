@@ -12,7 +12,7 @@ import pydantic
 from haoya.core.errors import HaoyaError, Rejected, Unready
 from haoya.core.plugin import Context
 from haoya.core.tool import Delta, Line, ToolSpec
-from haoya.models.openai.answer import Answer, Malformed
+from haoya.models.openai.answer import Answer
 from haoya.models.openai.refusal import Complaint, complaint, pause, refusal, unknown_model
 from haoya.models.openai.request import encode
 
@@ -103,7 +103,7 @@ class OpenaiModel:
         """The answer as it comes, ending with `Finish`; raises as the port says."""
         body = await self._body(lines, tools)
         taken = frozenset(call.id for line in lines for call in line.calls)
-        answer = Answer(self.name, taken)
+        answer = Answer(self._server, self.name, taken)
         deadline = asyncio.get_running_loop().time() + self._settings.first_seconds
         response = await self._send(body, deadline)
         try:
@@ -111,13 +111,12 @@ class OpenaiModel:
                 raise await self._refusal(response, lines)
             pieces = response.aiter_bytes()
             while (data := await self._next(pieces, answer, deadline)) is not None:
-                for delta in self._read(answer, data):
+                for delta in answer.feed(data):
                     yield delta
                 if answer.error:
                     raise self._broken(answer.error, lines)
                 deadline = self._deadline(answer, deadline)
-            with self._plainly(answer):
-                rest = answer.finish()
+            rest = answer.finish()
             if answer.error:
                 raise self._broken(answer.error, lines)
             for delta in rest:
@@ -170,10 +169,6 @@ class OpenaiModel:
             return min(before, now + TAIL_SECONDS)
         return now + self._settings.idle_seconds if answer.begun else before
 
-    def _read(self, answer: Answer, data: bytes) -> list[Delta]:
-        with self._plainly(answer):
-            return answer.feed(data)
-
     @contextmanager
     def _plainly(self, answer: Answer | None = None) -> Generator[None, None, None]:
         """Turn what goes wrong on the wire into `Unready`, with the server's name and the cure."""
@@ -193,9 +188,6 @@ class OpenaiModel:
             raise Unready(text) from None
         except httpx2.HTTPError as e:
             text = f"{server} broke off the answer ({type(e).__name__}); look at its log"
-            raise Unready(text) from None
-        except Malformed as e:
-            text = f"{server} sent no Chat Completions answer ({e}); correct base_url"
             raise Unready(text) from None
 
     def _broken(self, error: bytes, lines: Sequence[Line]) -> HaoyaError:

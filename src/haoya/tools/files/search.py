@@ -2,14 +2,13 @@
 """Looking for words in the files of the workspace; blocking, bounded, never through a link."""
 
 import os
-import stat
 import time
 from collections.abc import Generator
 from pathlib import Path
 
 import msgspec
 
-from haoya.tools.files.workspace import Refused, folder, open_file, parts_of, temporary
+from haoya.tools.files.workspace import folder, open_file, parts_of, temporary
 
 MAX_HITS = 50
 MAX_FILES = 5000
@@ -42,7 +41,7 @@ def search(root: Path, query: str, path: str) -> str:
     """Names and lines with the query, as `path:line: text`; hidden folders are left out."""
     phrase = query.strip().casefold()
     if not phrase:
-        raise Refused("the query is empty; write words to look for")
+        raise ValueError("the query is empty; write words to look for")
     look = _Look(phrase, phrase.split(), time.monotonic() + MAX_SECONDS)
     steps = parts_of(path, root)
     hits: list[str] = []
@@ -95,11 +94,9 @@ def _lines(held: int, name: str, shown: str, look: _Look) -> Generator[str, None
     look.files -= 1
     try:
         opened = open_file(held, name, shown)
-    except (Refused, OSError):
+    except (ValueError, OSError):
         return
     with os.fdopen(opened, "rb") as file:
-        if not stat.S_ISREG(os.fstat(opened).st_mode):
-            return
         data = file.read(MAX_FILE_BYTES)
     if b"\0" in data[:1024]:
         return

@@ -15,7 +15,6 @@ from haoya.core.ports import Tool
 from haoya.core.schema import schema_of
 from haoya.core.tool import Scene, ToolResult, ToolSpec
 from haoya.tools.files import search, workspace
-from haoya.tools.files.workspace import Refused
 
 _READS = frozenset({"workspace"})
 
@@ -102,7 +101,7 @@ async def lend(
         try:
             loop = asyncio.get_running_loop()
             return ToolResult(text=await loop.run_in_executor(thread, work))
-        except Refused as e:
+        except ValueError as e:
             return ToolResult(text=str(e), ok=False)
         except OSError as e:
             return ToolResult(text=f"the disk refuses: {e.strerror}; tell the user", ok=False)

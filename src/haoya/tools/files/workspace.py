@@ -4,7 +4,7 @@
 Every step of a path is opened relative to the folder before it, as a folder and never through a
 link (openat(2) with O_DIRECTORY and O_NOFOLLOW). What is checked is what is held open, so
 exchanging a folder for a link in between reaches nothing else. All functions here block; they
-raise `Refused` in words for a model.
+raise `ValueError` in words for a model, and `OSError`.
 """
 
 import errno
@@ -22,10 +22,6 @@ _FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _LINKED = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)  # what systems say of a link there
 
 
-class Refused(Exception):
-    """A file cannot be had; the text says why and what to do."""
-
-
 def parts_of(path: str, root: Path) -> list[str]:
     """The steps of a path below the workspace.
 
@@ -36,15 +32,15 @@ def parts_of(path: str, root: Path) -> list[str]:
     steps = [step for step in inside.split("/") if step not in ("", ".")]
     cure = "write a path inside the workspace, such as notes/today.md"
     if inside.startswith(("/", "~")) or ".." in steps:
-        raise Refused(f"{path!r} is outside the workspace; {cure}")
+        raise ValueError(f"{path!r} is outside the workspace; {cure}")
     if any(ord(sign) < 32 or sign in "\\\x7f" for sign in inside):
-        raise Refused(f"{path!r} has signs that no name here may have; {cure}")
+        raise ValueError(f"{path!r} has signs that no name here may have; {cure}")
     try:
         too_long = any(len(step.encode()) > 255 for step in steps)
     except UnicodeEncodeError:
-        raise Refused(f"{path!r} is not Unicode text; {cure}") from None
+        raise ValueError(f"{path!r} is not Unicode text; {cure}") from None
     if too_long or len(steps) > 32:
-        raise Refused(f"{path!r} is too long; {cure}")
+        raise ValueError(f"{path!r} is too long; {cure}")
     return steps
 
 
@@ -70,10 +66,10 @@ def _enter(held: int, step: str, shown: str, make: bool) -> int:
     try:
         return os.open(step, _FOLDER, dir_fd=held)
     except FileNotFoundError:
-        raise Refused(f"no folder {shown!r}; list_files shows what is there") from None
+        raise ValueError(f"no folder {shown!r}; list_files shows what is there") from None
     except OSError as e:
         if e.errno in _LINKED:
-            raise Refused(f"{shown!r} is a file or a link; links are not followed") from None
+            raise ValueError(f"{shown!r} is a file or a link; links are not followed") from None
         raise
 
 
@@ -89,18 +85,18 @@ def open_file(held: int, name: str, shown: str) -> int:
     """A descriptor of a regular file for reading; pipes, devices and links are refused."""
     found = kind_of(held, name)
     if found is None:
-        raise Refused(f"no file {shown!r}; list_files shows what is there")
+        raise ValueError(f"no file {shown!r}; list_files shows what is there")
     if not stat.S_ISREG(found.st_mode):  # opening a pipe or a device could already do something
-        raise Refused(f"{shown!r} is no regular file; only those can be read")
+        raise ValueError(f"{shown!r} is no regular file; only those can be read")
     try:
         opened = os.open(name, os.O_RDONLY | _FILE, dir_fd=held)
     except OSError as e:
         if e.errno in _LINKED:
-            raise Refused(f"{shown!r} is a link; links are not followed") from None
+            raise ValueError(f"{shown!r} is a link; links are not followed") from None
         raise
     if not stat.S_ISREG(os.fstat(opened).st_mode):
         os.close(opened)
-        raise Refused(f"{shown!r} is no regular file; only those can be read")
+        raise ValueError(f"{shown!r} is no regular file; only those can be read")
     return opened
 
 
@@ -133,11 +129,11 @@ def _text(data: bytes, path: str, offset: int, size: int) -> str:
     except UnicodeDecodeError as e:
         if len(whole) - e.start > 3 or end >= size:
             words = f"{path!r} is not UTF-8 text ({size} bytes); it cannot be read here"
-            raise Refused(words) from None
+            raise ValueError(words) from None
         text = whole[: e.start].decode()
         end -= len(whole) - e.start
     if "\0" in text:
-        raise Refused(f"{path!r} is binary ({size} bytes); it cannot be read here")
+        raise ValueError(f"{path!r} is binary ({size} bytes); it cannot be read here")
     if end < size:
         return f"{text}\n[cut: {size - end} of {size} bytes follow; read on with offset {end}]"
     return text if text or size else "[empty]"
@@ -179,19 +175,19 @@ def write(root: Path, path: str, text: str, *, append: bool) -> str:
     steps = parts_of(path, root)
     data = text.encode("utf-8", "replace")
     if not steps or path.rstrip().endswith("/"):
-        raise Refused(f"{path!r} is a folder; name a file in it")
+        raise ValueError(f"{path!r} is a folder; name a file in it")
     with folder(root, steps[:-1], make=True) as held:
         name = steps[-1]
         before = kind_of(held, name)
         if before is not None and not stat.S_ISREG(before.st_mode):
-            raise Refused(f"{path!r} is no regular file; choose another name")
+            raise ValueError(f"{path!r} is no regular file; choose another name")
         if append and before is not None:
             opened = open_file(held, name, path)
             with os.fdopen(opened, "rb") as file:
                 data = file.read(WRITE_BYTES + 1) + data
         if len(data) > WRITE_BYTES:
             words = f"{path!r} would have more than {WRITE_BYTES} bytes; use several files"
-            raise Refused(words)
+            raise ValueError(words)
         _replace(held, name, data, stat.S_IMODE(before.st_mode) & 0o777 if before else None)
     return f"{path} has {len(data)} bytes now"
 
@@ -211,8 +207,7 @@ def _replace(held: int, name: str, data: bytes, mode: int | None) -> None:
                 os.fchmod(opened, mode)
             os.fsync(opened)
         os.rename(beside, name, src_dir_fd=held, dst_dir_fd=held)
-    except BaseException:
-        with suppress(FileNotFoundError):
+    finally:
+        with suppress(FileNotFoundError):  # gone where the renaming went well
             os.unlink(beside, dir_fd=held)
-        raise
     os.fsync(held)
