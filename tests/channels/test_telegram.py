@@ -272,6 +272,21 @@ def test_edits_by_people_are_heard(tmp_path: Path):
     with_channel(tmp_path, play)
 
 
+def test_what_the_cursor_covers_is_not_heard_again(tmp_path: Path):
+    """As after a kill between our commit and the next poll."""
+
+    async def run() -> None:
+        async with network() as far:
+            await far.control("say", 0, messages=[{"text": "stored"}, {"text": "new"}])
+            house = House(plugin, far.settings(), tmp_path)
+            house.cursor = str((await _updates(far))[0]["update_id"])
+            async with house.living():
+                await house.hears("new")
+            assert house.arrivals == 1
+
+    asyncio.run(run())
+
+
 def test_a_number_drawn_anew_after_a_quiet_week_loses_nothing(tmp_path: Path):
     """Telegram may go on with a lower update_id; our old offset would confirm it unseen."""
 

@@ -132,19 +132,18 @@ class Server:
         offset = int(str(params.get("offset") or 0))
         if offset < 0 and bot.waiting:
             offset = bot.waiting[max(0, len(bot.waiting) + offset)][0]
-        if bot.waiting and bot.waiting[0][0] < offset:
-            self.network.record(deed="confirm", token=bot.token, offset=offset)
+        self.network.confirm(bot, offset)
         limit = min(100, max(1, int(str(params.get("limit") or 100))))
         seconds = min(MAX_WAIT_SECONDS, float(str(params.get("timeout") or 0)))
         if bot.waiting or not seconds:
             self._batch(request, bot.first(limit))
         else:
-            self._wait(bot, request, seconds)
+            self._wait(bot, request, offset, seconds)
 
     def _batch(self, request: Request, updates: list[bytes]) -> None:
         self._send(request, 200, b'{"ok":true,"result":[' + b",".join(updates) + b"]}")
 
-    def _wait(self, bot: Bot, request: Request, seconds: float) -> None:
+    def _wait(self, bot: Bot, request: Request, offset: int, seconds: float) -> None:
         def over() -> None:
             timer.cancel()
             if bot.poll is poll:
@@ -158,7 +157,7 @@ class Server:
             over()
             self._refuse(request, refusal)
 
-        poll = bot.poll = Poll(done, refuse)
+        poll = bot.poll = Poll(offset, done, refuse)
         timer = asyncio.get_running_loop().call_later(seconds, done, [])
         request.gone.append(over)
 

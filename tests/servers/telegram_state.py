@@ -43,8 +43,9 @@ def units(text: str) -> int:
 
 @dataclass
 class Poll:
-    """A waiting getUpdates."""
+    """A waiting getUpdates; updates below its offset count as confirmed."""
 
+    offset: int
     done: Done
     refuse: Callable[[Refusal], None]
 
@@ -170,8 +171,15 @@ class Network:
         self.record(deed="update", token=bot.token, update=update)
         return bot.last_update
 
+    def confirm(self, bot: Bot, offset: int) -> None:
+        """Forget what the bot says it has: all updates below `offset`."""
+        if bot.waiting and bot.waiting[0][0] < offset:
+            self.record(deed="confirm", token=bot.token, offset=offset)
+
     def wake(self, bot: Bot) -> None:
         """Answer the waiting poll, if there is one and something for it."""
+        if bot.poll:
+            self.confirm(bot, bot.poll.offset)
         if bot.poll and bot.waiting:
             poll, bot.poll = bot.poll, None
             poll.done(bot.first(100))
