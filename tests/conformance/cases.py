@@ -260,6 +260,7 @@ async def close(scene: Scene) -> None:
             await stack.aclose()
     house = scene.house()
     async with house.living():
+        await house.ready()
         await scene.counterpart.person_says("once more")
         await house.hears("once more")
 

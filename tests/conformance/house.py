@@ -9,7 +9,7 @@ waits, `Rejected` parks.
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,13 @@ class House:
         folder: Path,
         *,
         name: str = "chat",
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.plugin = plugin
         self.settings = plugin.settings.model_validate(dict(settings))
         self.name = name
         self.folder = folder
+        self.clock = clock
         self.blobs = MemoryBlobs()
         self.heard: list[Inbound] = []
         self.arrivals = 0
@@ -181,9 +183,11 @@ class House:
 
     async def _deaf(self) -> None:
         patience = self.plugin.silent_seconds or float("inf")
-        while (left := patience - (time.monotonic() - self._alive_at)) > 0:
+        while True:
+            left = patience - (time.monotonic() - self._alive_at)
+            if left <= 0:
+                raise Unready(f"{self.name}: nothing heard for {patience:g} s")
             await asyncio.sleep(min(left, 3600))
-        raise Unready(f"{self.name}: nothing heard for {patience:g} s")
 
     def _alive(self) -> None:
         self._alive_at = time.monotonic()
@@ -193,7 +197,7 @@ class House:
         return Context(
             name=self.name,
             state=self.folder,
-            clock=time.time,
+            clock=self.clock,
             http=http,
             secret=lambda value: value,
             blobs=self.blobs,

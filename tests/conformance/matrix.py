@@ -97,7 +97,7 @@ def _cell(capabilities: Capabilities | None, field: str) -> str:
         return " ".join(sorted(value))
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int | float) else str(value)
+    return f"{value:,.10g}" if isinstance(value, int | float) else str(value)
 
 
 def _table(rows: list[list[str]]) -> str:

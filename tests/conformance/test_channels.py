@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from haoya.core.capabilities import Capabilities
 from tests.conformance.cases import CASES, Case, Scene
 from tests.conformance.counterpart import Counterpart, registered
 from tests.conformance.matrix import Outcome, Outcomes
@@ -28,16 +29,17 @@ def test_channel(channel: str, case: Case, outcomes: Outcomes, tmp_path: Path) -
         outcome.cases[case.name] = "n/a"
         return
     outcome.cases[case.name] = "fail"
-    scene = Scene(far, tmp_path)
-    asyncio.run(_run(case, scene, far))
+    outcome.capabilities = asyncio.run(run_case(case, far, tmp_path)) or outcome.capabilities
     outcome.cases[case.name] = "pass"
-    outcome.capabilities = scene.capabilities or outcome.capabilities
 
 
-async def _run(case: Case, scene: Scene, far: Counterpart) -> None:
+async def run_case(case: Case, far: Counterpart, folder: Path) -> Capabilities | None:
+    """Play one case against a counterpart; what the channel declared, where the case asked."""
+    scene = Scene(far, folder)
     await far.start()
     try:
         async with asyncio.timeout(CASE_SECONDS):
             await case.run(scene)
     finally:
         await far.stop()
+    return scene.capabilities
