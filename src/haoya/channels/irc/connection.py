@@ -36,21 +36,20 @@ _log = logging.getLogger("haoya.channels")
 @asynccontextmanager
 async def connect(settings: IrcSettings, context: Context) -> AsyncGenerator["IrcConnection", None]:
     """Dial, register, join; yields once every room has said yes or no."""
+    password = context.secret(settings.password) if settings.password else ""
+    sasl_password = context.secret(settings.sasl_password) if settings.sasl_password else ""
+    registration = Registration(settings, password=password, sasl_password=sasl_password)
     link = await Link.dial(settings)
     try:
-        async with IrcConnection(
-            link, await _register(link, settings, context), settings, context
-        ) as connection:
+        await _register(link, registration)
+        async with IrcConnection(link, registration, settings, context) as connection:
             await connection.settle()
             yield connection
     finally:
         await link.close("see you")
 
 
-async def _register(link: Link, settings: IrcSettings, context: Context) -> Registration:
-    password = context.secret(settings.password) if settings.password else ""
-    sasl_password = context.secret(settings.sasl_password) if settings.sasl_password else ""
-    registration = Registration(settings, password=password, sasl_password=sasl_password)
+async def _register(link: Link, registration: Registration) -> None:
     lines = registration.start()
     try:
         async with asyncio.timeout(REGISTER_SECONDS):
@@ -60,7 +59,6 @@ async def _register(link: Link, settings: IrcSettings, context: Context) -> Regi
                 lines = registration.hear(await link.read())
     except TimeoutError as error:
         raise Unready(f"{link.host} did not let us in within {REGISTER_SECONDS} s") from error
-    return registration
 
 
 class IrcConnection:

@@ -64,7 +64,8 @@ class Link:
     def write(self, message: Message) -> None:
         """Hand a line to the kernel. Lines are few and short (they are paced) and a peer that
         takes none is noticed by its silence, so nothing waits for the buffer here."""
-        self._writer.write(serialise(message))
+        if not self._writer.is_closing():
+            self._writer.write(serialise(message))
 
     async def close(self, reason: str) -> None:
         """Say goodbye and leave, within a second whatever the other side does."""

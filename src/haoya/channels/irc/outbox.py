@@ -82,9 +82,9 @@ class Outbox:
         self._sendings.append(sending)
         for line in lines:
             self._queue.put_nowait((line, sending))
-        queued = self._queue.qsize() * self._pace.seconds
+        lines_ahead = 2 * self._queue.qsize()  # each may bring a PING
         try:
-            async with asyncio.timeout(queued + RECEIPT_SECONDS):
+            async with asyncio.timeout(lines_ahead * self._pace.seconds + RECEIPT_SECONDS):
                 return await sending.done
         except TimeoutError as error:
             if not sending.written:
