@@ -113,7 +113,7 @@ def _write(
     ):
         for path in _paths(home):
             name = path.relative_to(home).as_posix()
-            with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=scratch) as spool:
+            with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(scratch)) as spool:
                 try:
                     mode = path.lstat().st_mode
                     if not stat.S_ISREG(mode):
@@ -125,7 +125,7 @@ def _write(
                 files.append(_add(tar, name, spool, mode & 0o777))
             progress(name)
         manifest = Manifest(at=at, files=tuple(files), left_out=tuple(left_out))
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=scratch) as spool:
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(scratch)) as spool:
             spool.write(msgspec.json.format(msgspec.json.encode(manifest)))
             _add(tar, MANIFEST, spool, 0o600)
     return manifest

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Is the journal sound? SQLite's own check, then everything counted again from the entries."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
 
+from haoya.core.errors import Unready
 from haoya.journal.codec import claim_of, unpack
 from haoya.journal.database import Database, Row, open_scratch
 from haoya.journal.failure import explain
@@ -15,30 +17,31 @@ from haoya.journal.schema import MIGRATIONS, OPEN_TABLES, connect
 _SHOWN = 10
 
 
-def check_file(path: Path) -> list[str]:
-    """What is wrong with the journal file, in sentences; empty when it is sound."""
+def check_file(path: Path, begun: Callable[[Database], None] = lambda db: None) -> list[str]:
+    """What is wrong with the journal file, in sentences; empty when it is sound.
+
+    Looks at one snapshot, so it may run beside the writer. `begun` is lent the connection, whose
+    `interrupt` ends the check with `Unready`.
+    """
     try:
         db = connect(path, read_only=True)
+        try:
+            begun(db)
+            return _check(db)
+        finally:
+            db.close()
+    except apsw.InterruptError:
+        raise Unready("journal: closed while it was checked") from None
     except apsw.Error as error:
         return [str(explain(error) or error)]
-    try:
-        return check(db)
-    except apsw.Error as error:
-        return [str(explain(error) or error)]
-    finally:
-        db.close()
 
 
-def check(db: Database) -> list[str]:
-    """The same over an open connection, in one snapshot, so it may run beside the writer."""
+def _check(db: Database) -> list[str]:
     db.execute("BEGIN")
-    try:
-        faults = [f"SQLite: {row[0]}" for row in db.execute("PRAGMA integrity_check")]
-        if faults != ["SQLite: ok"]:
-            return faults[:_SHOWN]
-        return (_numbers(db) + _conversations(db) + _replay(db))[:_SHOWN]
-    finally:
-        db.execute("ROLLBACK")
+    faults = [f"SQLite: {row[0]}" for row in db.execute("PRAGMA integrity_check")]
+    if faults != ["SQLite: ok"]:
+        return faults[:_SHOWN]
+    return (_numbers(db) + _conversations(db) + _replay(db))[:_SHOWN]
 
 
 def _numbers(db: Database) -> list[str]:

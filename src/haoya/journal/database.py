@@ -71,14 +71,14 @@ def open_to_read(path: Path) -> Database:
     Reading a write-ahead log needs a shared-memory file beside it, which a read-only disk cannot
     have; where no log was left behind there is nothing to share either.
     """
-    connection: Database = _open(path.absolute().as_uri())
+    connection = _typed(_open(path.absolute().as_uri()))
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema")
     except (apsw.CantOpenError, apsw.ReadOnlyError):
         connection.close()
         if path.with_name(f"{path.name}-wal").exists():
             raise
-        connection = _open(f"{path.absolute().as_uri()}?immutable=1")
+        connection = _typed(_open(f"{path.absolute().as_uri()}?immutable=1"))
     except apsw.Error:
         connection.close()
         raise
@@ -96,8 +96,7 @@ def copy_database(source: Path, target: Path) -> None:
     The open read transaction keeps SQLite's backup from starting over at every commit.
     """
     reading, writing = _open(source.absolute().as_uri()), apsw.Connection(str(target))
-    snapshot: Database = reading
-    copy: Database = writing
+    snapshot, copy = _typed(reading), _typed(writing)
     try:
         snapshot.execute("BEGIN; SELECT count(*) FROM sqlite_schema")
         with writing.backup("main", reading, "main") as backup:
@@ -113,4 +112,8 @@ def copy_database(source: Path, target: Path) -> None:
 def _open(uri: str) -> apsw.Connection:
     connection = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     connection.set_busy_timeout(5000)
+    return connection
+
+
+def _typed(connection: apsw.Connection) -> Database:
     return connection

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -56,6 +56,7 @@ class Journal:
         self._loop = asyncio.get_running_loop()
         self._reading = ThreadPoolExecutor(1, "journal-reader")
         self._checking = ThreadPoolExecutor(1, "journal-check")
+        self._checker: Database | None = None
         self._closed = False
         self._unreadable = 0
         self._last = query.last(reader)
@@ -184,7 +185,12 @@ class Journal:
                 entries = list(islice(self._tail, after + 1 - self._tail[0].number, None))
                 end = entries[-1].number
             else:
-                page = self._noted(await self._ask(query.following, after, TAIL_ENTRIES))
+                try:
+                    page = self._noted(await self._ask(query.following, after, TAIL_ENTRIES))
+                except Unready:
+                    if self._closed:
+                        return
+                    raise
                 entries, end = page.entries, page.end
             for entry in entries:
                 yield entry
@@ -195,7 +201,9 @@ class Journal:
     async def check(self) -> list[str]:
         """What is wrong with the journal, in sentences; [] when SQLite finds the file sound and
         a replay of all entries gives the open state that is stored. Runs beside everything."""
-        return await self._loop.run_in_executor(self._checking, check_file, self._path)
+        if self._closed:
+            raise Unready("journal: closed")
+        return await self._loop.run_in_executor(self._checking, check_file, self._path, self._begun)
 
     def figures(self) -> Figures:
         """How the journal is, at no cost."""
@@ -211,15 +219,23 @@ class Journal:
 
     def close(self) -> None:
         """Write what was handed in, then let go. Whoever still reads gets `Unready`; followers
-        end."""
+        end. The writer's connection closes last: only it can fold the write-ahead log in."""
         self._closed = True
-        if self._writer:
-            self._writer.close()
-        self._reader.interrupt()
+        with suppress(apsw.ConnectionClosedError):
+            self._reader.interrupt()
+            if checker := self._checker:
+                checker.interrupt()
         self._reading.shutdown()
         self._checking.shutdown()
         self._reader.close()
+        if self._writer:
+            self._writer.close()
         self._grown.set()
+
+    def _begun(self, checker: Database) -> None:
+        self._checker = checker
+        if self._closed:
+            raise apsw.InterruptError
 
     def _noted(self, page: query.Page) -> query.Page:
         if page.unreadable:

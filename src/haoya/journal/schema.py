@@ -30,7 +30,7 @@ MIGRATIONS = (
         last INTEGER NOT NULL DEFAULT 0,
         at REAL NOT NULL DEFAULT 0,
         lines INTEGER NOT NULL DEFAULT 0
-    );
+    ) STRICT;
     CREATE TABLE entries (
         conversation INTEGER NOT NULL,
         number INTEGER NOT NULL,
@@ -39,7 +39,7 @@ MIGRATIONS = (
         turn INTEGER NOT NULL,
         body BLOB NOT NULL,
         PRIMARY KEY (conversation, number)
-    ) WITHOUT ROWID;
+    ) STRICT, WITHOUT ROWID;
     CREATE UNIQUE INDEX entries_by_number ON entries (number);
     CREATE INDEX entries_by_kind ON entries (kind, number);
 
@@ -49,22 +49,22 @@ MIGRATIONS = (
         id TEXT NOT NULL,
         number INTEGER NOT NULL,
         PRIMARY KEY (channel, id)
-    ) WITHOUT ROWID;
-    CREATE TABLE cursors (channel TEXT PRIMARY KEY, cursor TEXT NOT NULL) WITHOUT ROWID;
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE cursors (channel TEXT PRIMARY KEY, cursor TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
     -- What is still open.
-    CREATE TABLE undecided (number INTEGER PRIMARY KEY);
-    CREATE TABLE asked (number INTEGER PRIMARY KEY);
-    CREATE TABLE waiting (conversation INTEGER PRIMARY KEY, number INTEGER NOT NULL);
+    CREATE TABLE undecided (number INTEGER PRIMARY KEY) STRICT;
+    CREATE TABLE asked (number INTEGER PRIMARY KEY) STRICT;
+    CREATE TABLE waiting (conversation INTEGER PRIMARY KEY, number INTEGER NOT NULL) STRICT;
     CREATE TABLE owed (
         number INTEGER PRIMARY KEY,
         channel TEXT NOT NULL,
         outbound TEXT NOT NULL,
         piece INTEGER NOT NULL DEFAULT 0,
         sending INTEGER NOT NULL DEFAULT -1
-    );
+    ) STRICT;
     CREATE INDEX owed_by_channel ON owed (channel, number);
-    CREATE TABLE drafts (outbound TEXT PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE drafts (outbound TEXT PRIMARY KEY, id TEXT NOT NULL) STRICT, WITHOUT ROWID;
     """,
 )
 """Step n brings a file from version n to n + 1. Never change one that was released."""
