@@ -61,6 +61,7 @@ class House:
         self.watchdog: Watchdog | None = None
         self.call: Call | None = None
         self.url = ""
+        self.codes: dict[str, float] = {}
         self._api: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
