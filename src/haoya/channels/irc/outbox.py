@@ -18,9 +18,6 @@ RECEIPT_SECONDS = 30
 PATIENCE_SECONDS = 20
 """Who would have to wait longer for their turn is told to come back later."""
 
-PING_SHARE = 0.5
-"""What a PING of ours costs of a line's time: servers charge it less than words, or nothing."""
-
 _TOKEN = "haoya-"
 
 
@@ -42,9 +39,9 @@ class Pace:
         """Seconds until the next line may go."""
         return max(0.0, self._paid_until - now - (self.burst - 1) * self.seconds)
 
-    def charge(self, now: float, share: float = 1) -> None:
-        """A line went, or something that costs a share of one."""
-        self._paid_until = max(now, self._paid_until) + share * self.seconds
+    def charge(self, now: float) -> None:
+        """A line went."""
+        self._paid_until = max(now, self._paid_until) + self.seconds
 
 
 class _Sending:
@@ -81,8 +78,7 @@ class Outbox:
         if self._failure:
             raise Unready(self._failure, reached=False)
         now = asyncio.get_running_loop().time()
-        line_seconds = (1 if self.echoing else 1 + PING_SHARE) * self._pace.seconds
-        wait = self._pace.wait(now) + self._queue.qsize() * line_seconds
+        wait = self._pace.wait(now) + self._queue.qsize() * self._pace.seconds
         if wait > PATIENCE_SECONDS:
             raise Throttled("too much to say at once for this network", retry_after=wait)
         sending = _Sending(target)
@@ -108,18 +104,20 @@ class Outbox:
                 if sending is not None:
                     sending.written = True
             if not self.echoing:
-                self._ask(clock())
+                self._ask()
 
-    def _ask(self, now: float) -> None:
+    def _ask(self) -> None:
         """Set a barrier behind what is written, when nothing follows or enough came together.
-        It is charged and does not wait: so small a debt does no harm."""
+
+        It is free: a line and a PING in `seconds` = 2 make the one line a second that also
+        servers stricter than the RFC take for ever.
+        """
         waiting = [one for one in self._sendings if one.written and not one.barrier]
         if waiting and (self._queue.empty() or len(waiting) >= self._pace.burst):
             self._barrier += 1
             for one in waiting:
                 one.barrier = self._barrier
             self._write(Message(command="PING", params=(f"{_TOKEN}{self._barrier}",)))
-            self._pace.charge(now, PING_SHARE)
 
     def pong(self, token: str) -> None:
         """A PONG came: everything written before its PING has arrived."""
