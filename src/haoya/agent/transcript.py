@@ -53,12 +53,13 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Where a conversation stands. `turn` is the turn to work on: the number of the last
     message it has read, 0 when there is nothing to do. `reads` are the admitted messages it
     answers, oldest first. `paused` while a question to the owner is open. `resumed` when the
-    turn had begun before."""
+    turn had begun before. `more` when further messages wait behind this turn."""
 
     turn: int = 0
     reads: tuple[Entry, ...] = ()
     paused: bool = False
     resumed: bool = False
+    more: bool = False
 
 
 class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,11 +73,11 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
     """Number of the `Asked` line, 0 if the owner was not asked."""
 
 
-def standing(entries: Sequence[Entry]) -> Standing:
+def standing(entries: Sequence[Entry], *, gather: bool = False) -> Standing:
     """What is to be done next in one conversation, from its lines in journal order.
 
-    A turn that was begun goes on with what it had read; otherwise a new turn reads everything
-    admitted since the last one ended.
+    A turn that was begun goes on with what it had read. Otherwise a new turn reads the oldest
+    message that waits, so that each has an answer of its own; with `gather` it reads all.
     """
     closed, begun, questions = 0, 0, set[int]()
     for entry in entries:
@@ -95,9 +96,15 @@ def standing(entries: Sequence[Entry]) -> Standing:
     if not waiting:
         return Standing()
     resumed = begun > closed
-    turn = begun if resumed else waiting[-1].number
+    turn = begun if resumed else waiting[-1 if gather else 0].number
     reads = tuple(entry for entry in waiting if entry.number <= turn)
-    return Standing(turn=turn, reads=reads, paused=bool(questions), resumed=resumed)
+    return Standing(
+        turn=turn,
+        reads=reads,
+        paused=bool(questions),
+        resumed=resumed,
+        more=len(reads) < len(waiting),
+    )
 
 
 def open_calls(entries: Iterable[Entry], turn: int) -> tuple[OpenCall, ...]:

@@ -22,6 +22,7 @@ from haoya.core.message import (
     text_of,
 )
 
+_LINES = regex.compile(r"[^\r\n]+")
 _GRAPHEMES = regex.compile(r"\X")
 _MEDIA = (Image, Audio, Video, File)
 
@@ -80,21 +81,31 @@ def cut(text: str, capabilities: Capabilities) -> list[str]:
     """Pieces of at most `max_length` units, in order, losing only blank edges.
 
     Breaks at the last newline that fits, else the last space, else between grapheme clusters.
-    A single cluster longer than a whole piece is broken between its code points.
+    A single cluster longer than a whole piece is broken between its code points. Without
+    `multiline` every line is cut for itself and keeps its indent.
 
     >>> cut("one two", Capabilities(max_length=4))
     ['one', 'two']
     >>> cut("你好世界", Capabilities(max_length=6, unit="utf8"))
     ['你好', '世界']
+    >>> cut("def f():\\n    pass\\n", Capabilities(multiline=False))
+    ['def f():', '    pass']
     """
     return [text[start:end] for start, end in _cuts(text, capabilities)]
 
 
 def _cuts(text: str, capabilities: Capabilities) -> list[tuple[int, int]]:
     """Where `cut` cuts, as (start, end) in code points."""
+    if capabilities.multiline:
+        start = len(text) - len(text.lstrip())
+        return _fits(text, start, len(text.rstrip()), capabilities)
+    lines = [(line.start(), line.start() + len(line[0].rstrip())) for line in _LINES.finditer(text)]
+    return [fit for start, stop in lines for fit in _fits(text, start, stop, capabilities)]
+
+
+def _fits(text: str, start: int, stop: int, capabilities: Capabilities) -> list[tuple[int, int]]:
+    """`text[start:stop]` as ranges that fit, without the blanks around the cuts."""
     unit, limit = capabilities.unit, max(1, capabilities.max_length)
-    stop = len(text.rstrip())
-    start = len(text) - len(text.lstrip())
     ranges: list[tuple[int, int]] = []
     while start < stop:
         end = start + _fitting(text[start:stop], limit, unit)

@@ -30,6 +30,9 @@ log = logging.getLogger("haoya.runtime")
 TURNS_AT_ONCE = 64
 """Turns that may run at the same time; further conversations wait for their turn."""
 
+REMEMBERED = 4096
+"""Conversations whose prompt's beginning is kept in memory (some 150 bytes each)."""
+
 WAIT_AFTER_TROUBLE = 2.0
 """Seconds until a conversation tries again whose journal could not be written."""
 
@@ -65,6 +68,7 @@ class Conversations:
         self.awake: dict[str, bool] = {}
         self.slots = asyncio.Semaphore(TURNS_AT_ONCE)
         self.turns = 0
+        self.since: dict[str, int] = {}
 
     def wake(self, address: Address) -> None:
         """There may be something to do in this conversation."""
@@ -83,7 +87,7 @@ class Conversations:
             try:
                 async with self.slots:
                     while await self._turn(address):
-                        self.turns += 1
+                        pass
             except Unready as error:
                 log.warning("a conversation waits: %s", error)
                 await asyncio.sleep(WAIT_AFTER_TROUBLE)
@@ -91,9 +95,10 @@ class Conversations:
         del self.awake[key]
 
     async def _turn(self, address: Address) -> bool:
-        """Run one turn to its end or pause; whether there may be another one to run."""
+        """Run one turn to its end or pause; whether another one waits behind it. What comes
+        later wakes the conversation anew."""
         entries = await self._entries(address)
-        state = standing(entries)
+        state = standing(entries, gather=self.mind().settings.gather)
         if not state.turn or state.paused:
             return False
         reads = [entry.event for entry in state.reads if isinstance(entry.event, Admitted)]
@@ -120,7 +125,7 @@ class Conversations:
             log.error("turn %d broke", number, exc_info=group)
             text = phrase("broken", language, reason=type(error).__name__, number=number)
             await self._say(address, state, text)
-        return True
+        return state.more
 
     async def _run(
         self,
@@ -130,7 +135,8 @@ class Conversations:
         stream: Stream,
         language: Language,
     ) -> bool:
-        """Drive the turn: write each step before asking for the next."""
+        """Drive the turn: write each step before asking for the next. Whether more waits."""
+        self.turns += 1
         lent = self._lent(address, state, language)
         groups = groups_of(entries, state.turn, address)
         pending = open_calls(entries, state.turn)
@@ -145,7 +151,7 @@ class Conversations:
                         stream.clear()
                         if not await self._write(address, state, step, stream):
                             return False
-        return True
+        return state.more
 
     async def _write(self, address: Address, state: Standing, step: Step, stream: Stream) -> bool:
         """Put a step into the journal; false when the turn pauses for the owner."""
@@ -159,6 +165,8 @@ class Conversations:
                 await self.gateway.journal.append(address, *events)
                 await self.asks.ask(address, state, item)
                 return False
+            if isinstance(item, ModelAsked):
+                self._remember(address.key, item.since)
             events.append(item)
         await self.gateway.journal.append(address, *events)
         return True
@@ -179,9 +187,18 @@ class Conversations:
     async def _entries(self, address: Address) -> list[Entry]:
         """The conversation's lines from where the last prompt began."""
         journal = self.gateway.journal
-        last = await journal.read(address.key, last=1, kinds=_BEGUN)
-        since = last[0].event.since if last and isinstance(last[0].event, ModelAsked) else 0
+        since = self.since.get(address.key)
+        if since is None:
+            last = await journal.read(address.key, last=1, kinds=_BEGUN)
+            since = last[0].event.since if last and isinstance(last[0].event, ModelAsked) else 0
         return await journal.read(address.key, after=max(0, since - 1), kinds=_READ)
+
+    def _remember(self, key: str, since: int) -> None:
+        """Where the last prompt of a conversation began, for the most recent conversations."""
+        self.since.pop(key, None)
+        self.since[key] = since
+        if len(self.since) > REMEMBERED:
+            del self.since[next(iter(self.since))]
 
     def _lent(self, address: Address, state: Standing, language: Language) -> Lent:
         """What this turn may use: as much as the least trusted of those it answers."""

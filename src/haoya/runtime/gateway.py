@@ -121,7 +121,7 @@ class Gateway:
         if not entries:
             return False
         self.outbox(outbound.address.channel).push(
-            Owed(entry=entries[-1], address=outbound.address, drafted=drafted)
+            Owed(entry=entries[-1], said=said, address=outbound.address, drafted=drafted)
         )
         return True
 

@@ -29,8 +29,8 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def journal(self) -> Path:
-        """The folder of the journal."""
-        return self.folder / "journal"
+        """The folder in which the journal's files lie: the home itself."""
+        return self.folder
 
     @property
     def blobs(self) -> Path:

@@ -2,10 +2,11 @@
 """The house: all parts of one running haoya, and the life they share."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -38,6 +39,9 @@ DOOR = "local"
 
 TICK_SECONDS = 5.0
 
+IDLE_CONNECTIONS = 8
+"""HTTP connections kept for reuse; the client looks at each idle one for every request."""
+
 
 class House:
     """Everything alive. `run` is its whole life; what parts need of each other is lent here."""
@@ -61,18 +65,21 @@ class House:
         self.watchdog: Watchdog | None = None
         self.call: Call | None = None
         self.url = ""
+        self.window_open = asyncio.Event()
         self.codes: dict[str, float] = {}
         self._api: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Live until cancelled. Never raises for what settings, disk or networks do."""
-        limits = httpx2.Limits(max_connections=200, max_keepalive_connections=64)
+        limits = httpx2.Limits(max_connections=100, max_keepalive_connections=IDLE_CONNECTIONS)
         with Watchdog(asyncio.get_running_loop()) as self.watchdog:
             async with (
                 httpx2.AsyncClient(limits=limits, timeout=30, trust_env=False) as self.http,
                 asyncio.TaskGroup() as tasks,
             ):
                 self.tasks = tasks
+                with contextlib.suppress(OSError):  # the journal says what is wrong, and waits
+                    self.home.prepare()
                 self._judge_settings()
                 door = Parts(self.board, self._lend, {"channel": self._converse}, tasks)
                 await door.apply([_door(self.home)])
@@ -100,7 +107,7 @@ class House:
         health = self.board.part("journal")
         if health.state != "open":
             return health.reason or "the journal is not open yet"
-        return self.gateway.journal.trouble if self.gateway else ""
+        return self.gateway.journal.figures().failure if self.gateway else ""
 
     def mind(self) -> Mind:
         """What the agent thinks with right now."""
@@ -159,7 +166,7 @@ class House:
         ]
 
     @asynccontextmanager
-    async def _open_journal(self) -> AsyncIterator[Journal]:
+    async def _open_journal(self) -> AsyncGenerator[Journal]:
         try:
             self.home.prepare()
         except OSError as error:
@@ -305,6 +312,7 @@ class House:
 
         async def use(url: str) -> None:
             self.url = url
+            self.window_open.set()
             await asyncio.Event().wait()
 
         def report(state: Any, why: str) -> None:
@@ -323,7 +331,10 @@ class House:
         while True:
             try:
                 folder = self.home.folder
-                async for _ in watchfiles.awatch(folder, watch_filter=ours, recursive=False):
+                changes: AsyncGenerator[object] = watchfiles.awatch(  # pyright: ignore[reportUnknownMemberType]
+                    folder, watch_filter=ours, recursive=False, debounce=200
+                )
+                async for _ in changes:
                     await self.reload()
             except (OSError, RuntimeError):
                 await asyncio.sleep(TICK_SECONDS)

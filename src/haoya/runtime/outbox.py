@@ -9,7 +9,7 @@ import msgspec
 
 from haoya.core.capabilities import Capabilities, length
 from haoya.core.errors import Throttled, Undeliverable, Unready
-from haoya.core.event import Delivered, Event, Failed, Held, Said, Sending
+from haoya.core.event import Delivered, Event, Failed, Held, Sending
 from haoya.core.message import Address, Outbound, Part, Receipt, Text
 from haoya.core.plan import Plan, plan
 from haoya.core.ports import Connection, Edits
@@ -81,9 +81,7 @@ class Outbox:
         del self.queues[key]
 
     async def _deliver(self, owed: Owed) -> None:
-        said = owed.entry.event
-        assert isinstance(said, Said)
-        outbound = said.outbound
+        outbound = owed.said.outbound
         planned = plan(outbound, self.connection.capabilities)
         if outbound.ttl and self.clock() > owed.entry.at + outbound.ttl:
             await self._write(owed.address, Failed(of=owed.entry.number, error="too old to send"))

@@ -2,7 +2,7 @@
 """The parts the settings name, each in its own supervised task; changed ones alone restart."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -108,7 +108,9 @@ class Parts:
         await supervise(part.key, open_, use, report)
 
     @asynccontextmanager
-    async def _open(self, part: Wanted, plugin: Plugin[Any, Any], settings: Any) -> Any:
+    async def _open(
+        self, part: Wanted, plugin: Plugin[Any, Any], settings: Any
+    ) -> AsyncGenerator[Any]:
         context = await self.lend(part)
         async with plugin.open(settings, context) as opened:
             yield opened

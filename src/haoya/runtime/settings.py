@@ -36,6 +36,8 @@ class AgentSettings(Section):
     prompt: str = ""
     tools: list[str] = ["clock", "files", "memory", "message"]
     max_steps: int = Field(12, ge=1, le=100)
+    gather: bool = False
+    """Whether messages that came while the agent was at work share one answer."""
 
     @property
     def models(self) -> list[str]:

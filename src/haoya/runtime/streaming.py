@@ -3,12 +3,15 @@
 but for the one line that tells which network message the final answer must replace."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from haoya.core.errors import HaoyaError
 from haoya.core.message import Address, Outbound, Text
 from haoya.core.plan import plan
 from haoya.core.ports import Connection, Drafts, Edits, ShowsTyping
+
+log = logging.getLogger("haoya.runtime")
 
 TYPING_AFTER = 0.7
 """A turn this short needs no sign that we are at work."""
@@ -64,6 +67,9 @@ class Stream:
 
     async def _show(self, connection: Connection) -> None:
         pace = connection.capabilities.draft_seconds
+        eager = isinstance(connection, Drafts)
+        if not eager and not await self._wait(min(pace or TYPING_AFTER, TYPING_AFTER)):
+            return
         try:
             async with asyncio.TaskGroup() as tasks:
                 if isinstance(connection, ShowsTyping):
@@ -72,8 +78,8 @@ class Stream:
                     tasks.create_task(self._draft(connection, pace))
                 elif pace and isinstance(connection, Edits):
                     tasks.create_task(self._edit(connection, pace))
-        except* HaoyaError:
-            return
+        except* HaoyaError as trouble:
+            log.debug("no more signs of life: %s", trouble.exceptions[0])
 
     async def _wait(self, seconds: float) -> bool:
         """Wait, but no longer than the turn; whether it goes on."""
@@ -85,11 +91,10 @@ class Stream:
         return False
 
     async def _type(self, connection: ShowsTyping) -> None:
-        pause = TYPING_AFTER
-        while await self._wait(pause):
-            if not self.network_id:
-                await connection.typing(self.address)
-            pause = TYPING_EVERY
+        while not self.network_id:
+            await connection.typing(self.address)
+            if not await self._wait(TYPING_EVERY):
+                return
 
     async def _draft(self, connection: Drafts, pace: float) -> None:
         while not self.done.is_set():

@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from haoya.core.errors import ConfigError, Rejected, Unready
 from haoya.runtime.board import State
@@ -76,7 +76,8 @@ def cause_of(error: BaseException) -> BaseException:
     """The error to act on: of a group the one that asks for most (park, then wait)."""
     if not isinstance(error, BaseExceptionGroup):
         return error
-    leaves = [cause_of(inner) for inner in error.exceptions]
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    leaves = [cause_of(inner) for inner in group.exceptions]
     for kind in (Rejected, ConfigError, Unready):
         for leaf in leaves:
             if isinstance(leaf, kind):

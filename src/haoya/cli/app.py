@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Which commands there are. Each is named by an import string and loaded when it runs."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from haoya import __version__
+from haoya.cli.view import ERROR, OK, USAGE, View
+from haoya.cli.words import say
+from haoya.core.errors import ConfigError, HaoyaError
+from haoya.runtime.home import home_folder
+
+COMMANDS = {
+    "up": "haoya.cli.up:up",
+    "down": "haoya.cli.up:down",
+    "status": "haoya.cli.status:status",
+    "setup": "haoya.cli.setup:setup",
+    "chat": "haoya.cli.chat:chat",
+    "ask": "haoya.cli.ask:ask",
+    "open": "haoya.cli.link:open_panel",
+    "asks": "haoya.cli.asks:asks",
+    "pair list": "haoya.cli.pair:list_people",
+    "pair approve": "haoya.cli.pair:approve",
+    "pair remove": "haoya.cli.pair:remove",
+    "channels list": "haoya.cli.channels:list_channels",
+    "channels test": "haoya.cli.channels:test",
+    "runs list": "haoya.cli.runs:list_runs",
+    "runs show": "haoya.cli.runs:show",
+    "why": "haoya.cli.runs:why",
+    "replay": "haoya.cli.runs:replay",
+    "doctor": "haoya.cli.doctor:doctor",
+    "config check": "haoya.cli.config:check",
+    "config schema": "haoya.cli.config:schema",
+    "config path": "haoya.cli.config:path",
+    "secrets set": "haoya.cli.secrets:set_secret",
+    "secrets list": "haoya.cli.secrets:list_secrets",
+    "secrets rm": "haoya.cli.secrets:remove_secret",
+    "backup create": "haoya.cli.backup:create",
+    "backup verify": "haoya.cli.backup:verify",
+    "backup restore": "haoya.cli.backup:restore",
+}
+"""Every command line's first words and the function that serves it."""
+
+Tokens = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; every error leaves as words and a status, never as a traceback
+    (unless HAOYA_DEBUG is set)."""
+    view = View(home=home_folder(None), json="--json" in arguments)
+    try:
+        return _launcher()(arguments) or OK
+    except CycloptsError as error:
+        view.complain(
+            str(error).strip(), say("usage.cure", command=_asked(arguments)), kind="usage"
+        )
+        return USAGE
+    except HaoyaError as error:
+        _trace()
+        cure = error.cure if isinstance(error, ConfigError) else ""
+        view.complain(str(error), cure, kind=type(error).__name__)
+        return ERROR
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ERROR
+    except OSError as error:
+        _trace()
+        view.complain(say("system", error=error), kind="OSError")
+        return ERROR
+
+
+def build() -> App:
+    """The commands with their help, none of them loaded."""
+    app = _group("haoya", say("help.haoya"))
+    groups = {"": app}
+    for words, target in COMMANDS.items():
+        group, _, name = words.rpartition(" ")
+        if group not in groups:
+            groups[group] = _group(group, say(f"help.{group}"))
+            app.command(groups[group])
+        groups[group].command(target, name=name, help=say(f"help.{words.replace(' ', '.')}"))
+    return app
+
+
+def _group(name: str, help: str) -> App:
+    return App(
+        name=name,
+        help=help,
+        version=__version__,
+        version_flags=(),
+        help_formatter="plain",
+        print_error=False,
+        exit_on_error=False,
+        result_action="return_value",
+    )
+
+
+def _launcher() -> App:
+    """The app with the options that go with every command, wherever they stand."""
+    app = build()
+
+    def launch(
+        *tokens: Tokens,
+        json: Annotated[bool, Parameter(negative="", help=say("option.json"))] = False,
+        home: Annotated[str | None, Parameter(help=say("option.home"))] = None,
+    ) -> int:
+        command, bound, ignored = app.parse_args(tokens)
+        lent = {"view": View(home=home_folder(home), json=json)} if "view" in ignored else {}
+        return command(*bound.args, **bound.kwargs, **lent)
+
+    app.meta.default(launch)
+    return app.meta
+
+
+def _asked(arguments: Sequence[str]) -> str:
+    """The command the arguments named, as far as there is one, for pointing at its help."""
+    words = [word for word in arguments if not word.startswith("-")][:2]
+    for known in (" ".join(words), *words[:1]):
+        if any(f"{command} ".startswith(f"{known} ") for command in COMMANDS):
+            return f"haoya {known}".strip()
+    return "haoya"
+
+
+def _trace() -> None:
+    if os.environ.get("HAOYA_DEBUG") == "1":
+        traceback.print_exc()

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""`haoya doctor`: what is wrong and how it is put right."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from haoya.cli.answers import Findings
+from haoya.cli.house import ask_anyhow, shaped
+from haoya.cli.status import findings
+from haoya.cli.view import FINDINGS, OK, Lent
+from haoya.cli.words import say
+
+DOCTOR_SECONDS = 60.0
+
+
+def doctor(
+    *,
+    strict: Annotated[bool, Parameter(negative="", help=say("option.strict"))] = False,
+    view: Lent,
+) -> int:
+    """Look for faults in the settings, the journal, the channels and the models."""
+    result = ask_anyhow(view, "doctor", seconds=DOCTOR_SECONDS)
+    found = shaped(result, Findings).findings
+    if view.json:
+        view.document(result)
+    else:
+        view.print(*findings(found) or [say("doctor.well")])
+    grave = any(one.severity in ("error", "warning") for one in found)
+    return FINDINGS if strict and grave else OK
