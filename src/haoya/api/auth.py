@@ -156,7 +156,7 @@ class Guard:
 
 def session_cookie(headers: Headers, name: str) -> str:
     """The value of our cookie, empty where there is none."""
-    jar = SimpleCookie[str]()
+    jar = SimpleCookie()
     try:
         jar.load(headers.get("cookie", ""))
     except CookieError:

@@ -106,7 +106,7 @@ async def events(request: Request) -> ASGIApp:
             tasks.create_task(_drafts(window, room, write))
             tasks.create_task(_beats(write))
 
-    return EventStream(window, play, lambda _: event("state", b'{"ready":false,"reason":"closing"}'))
+    return EventStream(window, play, lambda _: _state(ready=False, reason="closing"))
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

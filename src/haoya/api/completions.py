@@ -65,7 +65,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     index: int
     delta: Delta | msgspec.UnsetType = msgspec.UNSET
     message: Delta | msgspec.UnsetType = msgspec.UNSET
-    finish_reason: str | None | msgspec.UnsetType = msgspec.UNSET
+    finish_reason: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +76,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     model: str = MODEL
     choices: list[Choice]
-    usage: Tokens | None | msgspec.UnsetType = msgspec.UNSET
+    usage: Tokens | msgspec.UnsetType | None = msgspec.UNSET
 
 
 async def models(request: Request) -> Response:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from haoya.api.auth import session_cookie
 from haoya.api.replies import Refusal, parsed, reply
-from haoya.api.session import SESSION_SECONDS, Codes
+from haoya.api.session import SESSION_SECONDS, use_code
 from haoya.api.window import window_of
 
 
@@ -23,7 +23,7 @@ async def sign_in(request: Request) -> Response:
     """Take a one-time code and set the session cookie."""
     window = window_of(request)
     body = await parsed(request, Code)
-    if not Codes(window.house.codes, window.house.clock).use(body.code):
+    if not use_code(window.house.codes, body.code, window.house.clock()):
         text = "this link was used already or is too old; run `haoya open` for a new one"
         raise Refusal(401, text, code="invalid_code")
     response = reply({"ok": True})

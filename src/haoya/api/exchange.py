@@ -148,9 +148,7 @@ async def _said_before(house: House, inbound: Inbound) -> Outbound | None:
     return None
 
 
-async def _after(
-    house: House, inbound: Inbound, kinds: frozenset[str]
-) -> tuple[int, list[Entry]]:
+async def _after(house: House, inbound: Inbound, kinds: frozenset[str]) -> tuple[int, list[Entry]]:
     """The number of a message and the lines of its conversation after it."""
     if house.gateway is None:
         raise Unready(f"the journal is shut: {house.trouble()}")

@@ -80,7 +80,11 @@ def _process(window: Window) -> list[str]:
 def _parts(window: Window) -> list[str]:
     health = window.house.board.health
     channels = {k.partition(".")[2]: h for k, h in health.items() if k.startswith("channels.")}
-    states = [((("part", k), ("state", s)), h.state == s) for k, h in health.items() for s in STATES]
+    states = [
+        ((("part", key), ("state", state)), part.state == state)
+        for key, part in health.items()
+        for state in STATES
+    ]
     now = window.house.clock()
     heard = [
         ((("channel", name),), now - part.last_heard)

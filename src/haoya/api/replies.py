@@ -23,7 +23,7 @@ _TYPES = {401: "authentication_error", 429: "rate_limit_error", 503: "service_un
 Body = TypeVar("Body", bound=pydantic.BaseModel)
 
 
-class Refusal(Exception):  # noqa: N818
+class Refusal(Exception):
     """A request that is answered with an error: the HTTP status and what to say."""
 
     def __init__(self, status: int, message: str, *, code: str = "", param: str = "") -> None:

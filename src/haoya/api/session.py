@@ -12,9 +12,6 @@ from pathlib import Path
 
 import msgspec
 
-CODE_SECONDS = 600.0
-"""How long a one-time code may be used."""
-
 SESSION_SECONDS = 30 * 86400.0
 """How long a browser stays signed in."""
 
@@ -22,27 +19,17 @@ MOST_SESSIONS = 100
 """Past this the session that ends first is forgotten."""
 
 
-class Codes:
-    """One-time codes, over the store the house keeps (code → Unix seconds until it expires)."""
+def use_code(codes: dict[str, float], given: str, now: float) -> bool:
+    """Whether a one-time code is good; it is used up. `codes` are the codes the house has given
+    out, each with the Unix seconds until which it may be used.
 
-    def __init__(self, store: dict[str, float], clock: Callable[[], float]) -> None:
-        self.store = store
-        self.clock = clock
-
-    def new(self) -> str:
-        """A fresh code."""
-        code = secrets.token_urlsafe(24)
-        self.store[code] = self.clock() + CODE_SECONDS
-        return code
-
-    def use(self, given: str) -> bool:
-        """Whether the code was good; it is used up either way."""
-        now = self.clock()
-        for code, expires in list(self.store.items()):
-            if expires <= now:
-                self.store.pop(code, None)
-        found = [code for code in self.store if hmac.compare_digest(code.encode(), given.encode())]
-        return any(self.store.pop(code, 0) > now for code in found)
+    >>> codes = {"abc": 60.0}
+    >>> use_code(codes, "abc", 59), use_code(codes, "abc", 59)
+    (True, False)
+    """
+    wanted = given.encode()
+    found = [code for code in codes if hmac.compare_digest(code.encode(), wanted)]
+    return any(codes.pop(code) > now for code in found)
 
 
 class Sessions:
