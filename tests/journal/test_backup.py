@@ -137,7 +137,7 @@ def test_side_files_and_sockets_are_not_stored(home: Path, tmp_path: Path) -> No
 
 def test_files_that_vanish_meanwhile_are_passed_over(home: Path, tmp_path: Path) -> None:
     def progress(path: str) -> None:
-        if path == "settings.toml":
+        if path == "workspace/fake.db":
             (home / "workspace" / "notes-journal").unlink()
 
     manifest = create_backup(home, tmp_path / "b.tar.gz", progress)

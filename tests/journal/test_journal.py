@@ -2,13 +2,15 @@
 import asyncio
 import math
 import sqlite3
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from pathlib import Path
 
 import pytest
 
 from haoya.core.errors import Unready
 from haoya.core.event import (
+    Asked,
+    Decided,
     Delivered,
     Drafted,
     Entry,
@@ -18,6 +20,7 @@ from haoya.core.event import (
     Said,
     Sending,
     Stopped,
+    Unpaired,
 )
 from haoya.core.message import Address, Outbound, Reading, Receipt, Text
 from haoya.journal import open_journal
@@ -69,7 +72,7 @@ def test_recent_goes_over_all_conversations_newest_first(tmp_path: Path) -> None
     async def run() -> None:
         async with open_journal(tmp_path) as journal:
             await journal.append(HOME, received("1"), said("1"), admitted(1))
-            await journal.append(ROOM, received("2"), said("2", ROOM), admitted(4))
+            await journal.append(ROOM, received("2"), said("2", ROOM), Unpaired(person="x", by="y"))
             assert numbers(await journal.recent(limit=2)) == [6, 5]
             assert numbers(await journal.recent(limit=9, before=3)) == [2, 1]
             kinds = frozenset({"said", "received"})
@@ -160,6 +163,18 @@ def test_a_conversation_waits_until_a_turn_has_read_its_last_waking_line(tmp_pat
             assert await journal.undecided() == []
             await journal.append(HOME, Refused(of=3, reason="late"))
             assert await journal.check() == []
+
+    asyncio.run(run())
+
+
+def test_a_question_is_open_until_it_is_decided(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with open_journal(tmp_path) as journal:
+            ask = Asked(turn=1, call="c", where="w", digest="d", question="q?", expires=9.0)
+            await journal.append(HOME, ask, ask)
+            assert numbers(await journal.asked()) == [1, 2]
+            await journal.append(ROOM, Decided(of=1, call="c", yes=True, by="tg:42"))
+            assert numbers(await journal.asked()) == [2]
 
     asyncio.run(run())
 
@@ -321,10 +336,17 @@ def test_reading_only_works_beside_the_writer_and_cannot_write(tmp_path: Path) -
                     await reader.append(HOME, received("2"))
                 followed = reader.follow(0)
                 assert (await anext(followed)).number == 1
-                await journal.append(HOME, received("2"))
-                async with asyncio.timeout(10):
-                    assert (await anext(followed)).number == 2
+                async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+                    second = group.create_task(anext_of(followed))
+                    await asyncio.sleep(0)
+                    # The one reading thread has answered the follower before it answers us.
+                    assert await reader.find("tg", "2") is None
+                    await journal.append(HOME, received("2"))
+                assert second.result().number == 2
                 await followed.aclose()
+
+    async def anext_of(follower: AsyncGenerator[Entry]) -> Entry:
+        return await anext(follower)
 
     asyncio.run(run())
 
@@ -354,15 +376,17 @@ def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
 
 def test_closing_ends_a_check_and_a_long_read(tmp_path: Path) -> None:
     async def run() -> None:
-        async with asyncio.TaskGroup() as group:
-            async with open_journal(tmp_path, synchronous="normal") as journal:
-                for batch in range(20):
-                    many = (received(f"{batch}/{number}") for number in range(1000))
-                    await journal.append(HOME, *many)
-                checking = group.create_task(interrupted(journal.check()))
-                again = group.create_task(interrupted(journal.check()))
-                reading = group.create_task(interrupted(journal.read(HOME.key)))
-                await asyncio.sleep(0)
+        async with (
+            asyncio.TaskGroup() as group,
+            open_journal(tmp_path, synchronous="normal") as journal,
+        ):
+            for batch in range(20):
+                many = (received(f"{batch}/{number}") for number in range(1000))
+                await journal.append(HOME, *many)
+            checking = group.create_task(interrupted(journal.check()))
+            again = group.create_task(interrupted(journal.check()))
+            reading = group.create_task(interrupted(journal.read(HOME.key)))
+            await asyncio.sleep(0)
         assert checking.result()
         assert again.result()
         reading.result()
