@@ -64,13 +64,13 @@ ensure_environment() {
     uv="$here/.tools/bin/uv"
     say "Setting up .venv ($1) …"
     if ! "$here/.venv/bin/python" -c '' 2>/dev/null; then
-        "$uv" venv --quiet --clear --no-config --python "$python" "$here/.venv" || return 1
+        "$uv" venv --quiet --clear --python "$python" "$here/.venv" || return 1
     fi
     # Our own environment is meant, whatever one this shell is in.
     unset VIRTUAL_ENV CONDA_PREFIX
-    "$uv" pip install --quiet --no-config --python "$here/.venv" --require-hashes \
+    "$uv" pip install --quiet --python "$here/.venv" --require-hashes \
         -r "$here/requirements/$1.txt" || return 1
-    "$uv" pip install --quiet --no-config --python "$here/.venv" --no-deps \
+    "$uv" pip install --quiet --python "$here/.venv" --no-deps \
         --build-constraint "$here/requirements/build.txt" -e "$here" || return 1
     printf '%s\n' "$wanted" >"$stamp"
     exec 9>&-
