@@ -62,7 +62,11 @@ def test_a_line_end_is_a_better_place_than_a_blank() -> None:
 
 
 def test_long_words_are_cut_between_letters() -> None:
-    assert cut("好" * 10, Capabilities(max_length=12, unit="utf8")) == ["好好好好", "好好好好", "好好"]
+    assert cut("好" * 10, Capabilities(max_length=12, unit="utf8")) == [
+        "好好好好",
+        "好好好好",
+        "好好",
+    ]
     assert cut(FAMILY * 3, Capabilities(max_length=11, unit="utf16")) == [FAMILY] * 3
 
 

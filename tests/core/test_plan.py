@@ -85,9 +85,7 @@ def test_nothing_that_was_to_be_said_vanishes(out: Outbound, can: Capabilities) 
 
 
 @given(outbounds, capabilities)
-def test_pieces_keep_what_identifies_and_steers_a_message(
-    out: Outbound, can: Capabilities
-) -> None:
+def test_pieces_keep_what_identifies_and_steers_a_message(out: Outbound, can: Capabilities) -> None:
     pieces = plan(out, can).pieces
     ids = [piece.id for piece in pieces]
     assert ids == ([out.id] if len(ids) == 1 else [f"{out.id}#{i}" for i in range(len(ids))])
