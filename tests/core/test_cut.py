@@ -47,7 +47,7 @@ def test_no_grapheme_cluster_that_fits_a_piece_is_torn(text: str, can: Capabilit
 
 def _blank_before(text: str, start: int) -> bool:
     """A mark that combines with a blank (Unicode allows it) stays behind when the blank goes."""
-    return start > 0 and text[start - 1].isspace() or text[:start].isspace()
+    return (start > 0 and text[start - 1].isspace()) or text[:start].isspace()
 
 
 @given(texts)
