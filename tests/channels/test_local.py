@@ -106,7 +106,7 @@ async def terminal(home: Path) -> AsyncGenerator[Terminal, None]:
 
 async def until(claim: Callable[[], bool]) -> None:
     async with asyncio.timeout(SECONDS):
-        while not claim():  # noqa: ASYNC110 - nothing to wait on: the claim is any claim
+        while not claim():
             await asyncio.sleep(0.005)
 
 

@@ -306,3 +306,18 @@ def test_the_asked_pause_is_kept():
     answer = Answer(ok=False, error_code=429, description="slow", parameters=parameters)
     pause = fault(answer)
     assert isinstance(pause, Throttled) and pause.retry_after == 17
+
+
+@pytest.mark.parametrize(
+    ("code", "own", "reached"),
+    [
+        (500, True, False),
+        (502, True, False),
+        (502, False, True),
+        (504, False, True),
+        (503, False, False),
+    ],
+)
+def test_a_gateway_does_not_know_what_became_of_it(code: int, own: bool, reached: bool):
+    error = fault(Answer(ok=False, error_code=code, description="x", own=own))
+    assert isinstance(error, Unready) and error.reached is reached

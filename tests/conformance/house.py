@@ -3,7 +3,7 @@
 
 What a channel yields is stored before its generator is resumed; messages are unique by
 (channel, id); the last `Inbound.cursor` is lent back on opening; `Unready` reopens, `Throttled`
-waits, `Rejected` parks.
+waits, `Rejected` parks. What may have arrived is not sent again.
 """
 
 import asyncio
@@ -108,7 +108,7 @@ class House:
         return found()[0]
 
     async def say(self, address: Address, *parts: Part, reply_to: str = "") -> list[Receipt]:
-        """Plan and send; what is `Unready` or `Throttled` stays owed and goes out later."""
+        """Plan and send; what surely did not arrive stays owed and goes out later."""
         connection = await self.ready()
         id = f"out-{time.monotonic_ns()}"
         outbound = Outbound(id=id, address=address, parts=parts, reply_to=reply_to)
@@ -127,6 +127,8 @@ class House:
             except Unready as fault:
                 self.faults.append(fault)
                 self._broken.set()
+                if fault.reached:
+                    return Receipt(status="unknown", error=str(fault))
                 await asyncio.sleep(TICK_SECONDS)
 
     async def _supervise(self, http: httpx2.AsyncClient) -> None:

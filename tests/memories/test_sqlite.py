@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from haoya.core.errors import ConfigError, Unready
@@ -183,6 +183,7 @@ def test_a_folder_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
         asyncio.run(inside())
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_a_text_is_found_by_its_own_words(text: str) -> None:
     sought = words_of(text, sought=True)

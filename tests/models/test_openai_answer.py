@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from haoya.core.errors import Unready
@@ -62,6 +62,7 @@ FULL = (
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, len(FULL)), max_size=40))
 def test_cutting_the_bytes_anywhere_changes_no_delta(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(FULL)]
@@ -77,6 +78,7 @@ def test_byte_by_byte_is_the_same_as_at_once() -> None:
     assert deltas[-1] == Finish(reason="tools", usage=usage, model="m")
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["", "\n", "<think>a<b</think>", " <think>\nx</think>\n\n<think></think>"]),
     st.text(alphabet="ab <>/thinkTHINK\n", max_size=20),
@@ -225,6 +227,7 @@ def test_broken_utf8_is_replaced() -> None:
     assert said(read(data)) == "a\ufffdb"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.booleans())
 def test_noise_never_raises_anything_else(noise: bytes, event: bool) -> None:
     with contextlib.suppress(Unready):

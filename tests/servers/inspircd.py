@@ -51,6 +51,7 @@ class InspIRCd:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
+        self.password = ""
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from haoya.core.tool import ToolResult
@@ -89,6 +89,7 @@ def test_what_cannot_be_understood_is_told_with_the_cure(
     assert words in result.text
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
 def test_no_arguments_raise_anything_but_words(zone: str, base: str, add: str, until: str) -> None:
     try:
@@ -97,6 +98,7 @@ def test_no_arguments_raise_anything_but_words(zone: str, base: str, add: str, u
         assert str(e)
 
 
+@settings(deadline=None)
 @given(st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)), st.integers(-5000, 5000))
 def test_going_and_coming_back_is_staying(at: datetime, days: int) -> None:
     start = at.replace(tzinfo=UTC)

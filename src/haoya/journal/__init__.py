@@ -4,6 +4,7 @@
 from haoya.journal.backup import Manifest, StoredFile, create_backup
 from haoya.journal.blobs import BlobStore
 from haoya.journal.journal import Journal, open_journal
+from haoya.journal.lock import holder
 from haoya.journal.restore import restore_backup, verify_backup
 from haoya.journal.words import Conversation, Figures, Owed
 
@@ -16,6 +17,7 @@ __all__ = [
     "Owed",
     "StoredFile",
     "create_backup",
+    "holder",
     "open_journal",
     "restore_backup",
     "verify_backup",

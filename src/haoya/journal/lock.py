@@ -14,6 +14,22 @@ from haoya.journal.failure import explain
 FILE = "journal.lock"
 
 
+def holder(folder: Path) -> str:
+    """The process id of who writes in `folder` right now, "" if nobody does."""
+    try:
+        handle = os.open(folder / FILE, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "unknown"
+    else:
+        return ""
+    finally:
+        os.close(handle)
+
+
 @contextmanager
 def hold(folder: Path) -> Generator[None]:
     """Be the only writer in `folder`; raises `Unready` with the process id of the one who is."""

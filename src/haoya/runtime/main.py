@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from haoya.journal import holder
 from haoya.runtime.home import Home
 from haoya.runtime.house import House
 from haoya.runtime.verbs import Verbs, new_link
@@ -20,6 +21,10 @@ STOP_SECONDS = 5.0
 
 def run(folder: Path, port: int | None = None) -> int:
     """Run until SIGINT, SIGTERM or the verb `stop`; the exit status."""
+    if pid := holder(Home(folder=folder).journal):
+        print(f"haoya already runs in {folder} (process {pid})", file=sys.stderr)
+        print("see `haoya status`, or choose another folder with --home", file=sys.stderr)
+        return 1
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )

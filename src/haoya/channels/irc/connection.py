@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+import msgspec
+
 from haoya.channels.irc import wire
 from haoya.channels.irc.link import Link
 from haoya.channels.irc.outbox import Outbox, Pace
@@ -102,6 +104,7 @@ class IrcConnection:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._outbox.fail(Unready(f"we left {self._link.host}"))
         for task in self._tasks:
             task.cancel()
         # Not told of the body's error, the group lets it pass as it is instead of wrapping it.
@@ -121,7 +124,10 @@ class IrcConnection:
         names = [room.split(" ")[0] for room in self._settings.rooms]
         targets = [wire.number(self._features, "NICKLEN", 30), *(len(n.encode()) for n in names)]
         return Capabilities(
-            max_length=self._text_bytes(max(targets)), unit="utf8", rate=1 / pace if pace else 0
+            max_length=self._text_bytes(max(targets)),
+            unit="utf8",
+            multiline=False,
+            rate=1 / pace if pace else 0,
         )
 
     def _text_bytes(self, target: int) -> int:
@@ -335,12 +341,11 @@ class IrcConnection:
     # ── saying ──
 
     async def send(self, outbound: Outbound) -> Receipt:
-        """Say each line of a piece as a message of its own, and wait until it has arrived.
+        """Say a line and wait until the server has worked it off without an objection.
 
-        `sent` means that the server has worked the lines off without an objection; `unknown`
-        that the connection went away in between.
+        `plan` gives one line at a time; of a message with more each becomes one. `Unready` says
+        in `reached` whether the line may have arrived all the same.
         """
-        self._check()
         target = outbound.address.room
         limit = self._text_bytes(len(target.encode()))
         if not _TARGET.fullmatch(target) or limit < _LEAST_BYTES:
@@ -351,5 +356,9 @@ class IrcConnection:
         texts = wire.sayable(text_of(outbound.parts), limit)
         if not texts:
             raise Undeliverable(f"message {outbound.id} holds no words, and IRC carries only words")
-        lines = [Message(command="PRIVMSG", params=(target, text)) for text in texts]
-        return await self._outbox.send(folded, lines)
+        receipts = [
+            await self._outbox.send(folded, Message(command="PRIVMSG", params=(target, text)))
+            for text in texts
+        ]
+        ids = tuple(id for receipt in receipts for id in receipt.ids)
+        return msgspec.structs.replace(receipts[-1], ids=ids)

@@ -8,13 +8,16 @@ there been one, would have come first.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from haoya.channels.irc.wire import Message
-from haoya.core.errors import HaoyaError, Unready
+from haoya.core.errors import HaoyaError, Throttled, Unready
 from haoya.core.message import Receipt
 
 RECEIPT_SECONDS = 30
+PATIENCE_SECONDS = 20
+"""Who would have to wait longer for their turn is told to come back later."""
+
 _TOKEN = "haoya-"
 
 
@@ -42,19 +45,13 @@ class Pace:
 
 
 class _Sending:
-    """One message of ours: `written` of its `lines` are out, `echoes` have come back."""
+    """A line of ours that somebody waits for; `barrier` is the number of the PING behind it."""
 
-    def __init__(self, target: str, lines: int) -> None:
+    def __init__(self, target: str) -> None:
         self.target = target
-        self.lines = lines
-        self.written = 0
-        self.echoes: list[str] = []
+        self.written = False
         self.barrier = 0
         self.done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-
-    def receipt(self, status: str = "sent", error: str = "") -> Receipt:
-        ids = tuple(id for id in self.echoes if id)
-        return Receipt(status=status, ids=ids, error=error)  # pyright: ignore[reportArgumentType]
 
 
 class Outbox:
@@ -67,34 +64,36 @@ class Outbox:
         self._queue: asyncio.Queue[tuple[Message, _Sending | None]] = asyncio.Queue()
         self._sendings: list[_Sending] = []
         self._barrier = 0
+        self._failure = ""
 
     def put(self, message: Message) -> None:
         """Queue a line nobody waits for."""
         self._queue.put_nowait((message, None))
 
-    async def send(self, target: str, lines: Sequence[Message]) -> Receipt:
-        """Queue the lines of one message to a (folded) target and wait for the evidence.
+    async def send(self, target: str, message: Message) -> Receipt:
+        """Queue a line to a (folded) target and wait for the evidence.
 
-        Raises what `refuse` and `fail` were given. Once a line is out and no evidence comes,
-        the receipt says `unknown`.
+        Raises `Throttled` where the queue is too long, and what `refuse` and `fail` say.
         """
-        sending = _Sending(target, len(lines))
+        if self._failure:
+            raise Unready(self._failure, reached=False)
+        now = asyncio.get_running_loop().time()
+        wait = self._pace.wait(now) + self._queue.qsize() * self._pace.seconds
+        if wait > PATIENCE_SECONDS:
+            raise Throttled("too much to say at once for this network", retry_after=wait)
+        sending = _Sending(target)
         self._sendings.append(sending)
-        for line in lines:
-            self._queue.put_nowait((line, sending))
-        lines_ahead = 2 * self._queue.qsize()  # each may bring a PING
+        self._queue.put_nowait((message, sending))
         try:
-            async with asyncio.timeout(lines_ahead * self._pace.seconds + RECEIPT_SECONDS):
+            async with asyncio.timeout(wait + RECEIPT_SECONDS):
                 return await sending.done
-        except TimeoutError as error:
-            if not sending.written:
-                raise Unready("the queue to the server does not move") from error
-            return sending.receipt("unknown", "the server took it and gave no sign")
+        except TimeoutError:
+            return Receipt(status="unknown", error="the server gave no sign that it took it")
         finally:
             self._sendings.remove(sending)
 
     async def work(self) -> None:
-        """Write the queue, for ever; lines of a sending that is over are left out."""
+        """Write the queue, for ever, without the lines nobody waits for any more."""
         clock = asyncio.get_running_loop().time
         while True:
             message, sending = await self._queue.get()
@@ -103,20 +102,22 @@ class Outbox:
                 self._write(message)
                 self._pace.charge(clock())
                 if sending is not None:
-                    sending.written += 1
+                    sending.written = True
             if not self.echoing:
-                self._ask(clock())
+                self._ask()
 
-    def _ask(self, now: float) -> None:
+    def _ask(self) -> None:
         """Set a barrier behind what is written, when nothing follows or enough came together.
-        It is charged and does not wait: one line of debt does no harm."""
-        waiting = [one for one in self._sendings if one.written == one.lines and not one.barrier]
+
+        It is free: a line and a PING in `seconds` = 2 make the one line a second that also
+        servers stricter than the RFC take for ever.
+        """
+        waiting = [one for one in self._sendings if one.written and not one.barrier]
         if waiting and (self._queue.empty() or len(waiting) >= self._pace.burst):
             self._barrier += 1
             for one in waiting:
                 one.barrier = self._barrier
             self._write(Message(command="PING", params=(f"{_TOKEN}{self._barrier}",)))
-            self._pace.charge(now)
 
     def pong(self, token: str) -> None:
         """A PONG came: everything written before its PING has arrived."""
@@ -124,37 +125,26 @@ class Outbox:
         if token.startswith(_TOKEN) and number.isdecimal():
             for one in self._sendings:
                 if 0 < one.barrier <= int(number) and not one.done.done():
-                    one.done.set_result(one.receipt())
+                    one.done.set_result(Receipt())
 
     def echo(self, target: str, id: str) -> None:
         """Our own line to a (folded) target came back; `id` is its msgid, if it has one."""
-        sending = self._oldest(target)
-        if self.echoing and sending is not None:
-            sending.echoes.append(id)
-            if len(sending.echoes) >= sending.lines:
-                sending.done.set_result(sending.receipt())
+        if self.echoing and (sending := self._oldest(target)):
+            sending.done.set_result(Receipt(ids=(id,) if id else ()))
 
     def refuse(self, target: str, error: HaoyaError) -> bool:
         """The server would not pass our line on to a target; whether a message of ours ends."""
         sending = self._oldest(target)
-        if sending is None:
-            return False
-        if sending.echoes:
-            sending.done.set_result(sending.receipt("partial", str(error)))
-        else:
+        if sending:
             sending.done.set_exception(error)
-        return True
+        return sending is not None
 
     def fail(self, error: HaoyaError) -> None:
-        """The connection is gone: what was not written can go again, the rest is unknown."""
+        """The connection is gone: what was written may have arrived, the rest has not."""
+        self._failure = self._failure or str(error)
         for one in self._sendings:
-            if one.done.done():
-                continue
-            if one.written:
-                said = f"{one.written} of {one.lines} lines were written, then: {error}"
-                one.done.set_result(one.receipt("unknown", said))
-            else:
-                one.done.set_exception(Unready(str(error)))
+            if not one.done.done():
+                one.done.set_exception(Unready(str(error), reached=one.written))
 
     def _oldest(self, target: str) -> _Sending | None:
         """Answers come in the order of our lines, so one belongs to the oldest that is open."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from haoya.core.capabilities import Capabilities, length
+from haoya.core.capabilities import Capabilities
 from haoya.core.plan import cut
 
 MAX_BYTES = 512
@@ -18,7 +18,6 @@ _FORMATTING = re.compile(
     r"\x03(?:\d{1,2}(?:,\d{1,2})?)?|\x04(?:[0-9A-Fa-f]{6})?|[\x00-\x08\x0b-\x1f\x7f]"
 )
 _UNSENDABLE = re.compile(r"[\x00\x01]")
-_LINE_END = re.compile(r"[\r\n]+")
 _TAG_ESCAPES = {";": r"\:", " ": r"\s", "\\": r"\\", "\r": r"\r", "\n": r"\n"}
 _TAG_UNESCAPES = {":": ";", "s": " ", "\\": "\\", "r": "\r", "n": "\n"}
 _ASCII = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
@@ -142,13 +141,8 @@ def plain(text: str) -> str:
 def sayable(text: str, max_length: int) -> list[str]:
     """The lines of a text as they can be sent: none empty, none longer than `max_length`
     bytes, none with a line end, NUL or the mark of a CTCP command in it."""
-    fits = Capabilities(max_length=max_length, unit="utf8")
-    lines: list[str] = []
-    for line in _LINE_END.split(_UNSENDABLE.sub("", text)):
-        kept = line.rstrip()
-        if kept:
-            lines += [kept] if length(kept, "utf8") <= max_length else cut(kept, fits)
-    return lines
+    fits = Capabilities(max_length=max_length, unit="utf8", multiline=False)
+    return cut(_UNSENDABLE.sub("", text), fits)
 
 
 def text_bytes(features: Mapping[str, str], *, nick: str, username: str, target: int) -> int:

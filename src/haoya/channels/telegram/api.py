@@ -41,6 +41,8 @@ class Answer(msgspec.Struct, frozen=True):
     error_code: int = 0
     description: str = ""
     parameters: Parameters = Parameters()
+    own: bool = True
+    """Whether the Bot API itself answered, and not a gateway in front of it."""
 
     def read(self, shape: type[Result]) -> Result:
         """The result, decoded; raises what the refusal means."""
@@ -75,8 +77,7 @@ class Api:
     ) -> Answer:
         """Call a method; a refusal is an answer too.
 
-        Raises `Unready` where the request never left, and `httpx2.TransportError` where nobody
-        knows whether Telegram acted on it.
+        Raises `Unready`, told apart by `reached`: whether Telegram may have acted on it.
         """
         body = msgspec.json.encode(params)
         return await self._post(method, seconds, content=body, headers=_JSON)
@@ -110,19 +111,23 @@ class Api:
                     url, content=content, headers=headers, data=data, files=files, timeout=timeout
                 )
         except _NEVER_SENT as error:
-            raise Unready(f"Telegram cannot be reached: {_words(error)}") from None
+            words = f"Telegram cannot be reached: {_words(error)}"
+            raise Unready(words, reached=False) from None
+        except httpx2.TransportError as error:
+            raise Unready(f"Telegram stopped answering: {_words(error)}") from None
         except TimeoutError:
-            raise httpx2.ReadTimeout(f"no whole answer within {seconds:g} s") from None
+            raise Unready(f"Telegram gave no whole answer within {seconds:g} s") from None
         try:
             return _ANSWER.decode(response.content)
         except (msgspec.DecodeError, UnicodeDecodeError):
             words = f"HTTP {response.status_code} {response.reason_phrase}"
-            return Answer(ok=False, error_code=response.status_code, description=words)
+            code = response.status_code
+            return Answer(ok=False, error_code=code, description=words, own=False)
 
     async def download(self, path: str) -> bytes:
         """The bytes of a file whose `file_path` getFile told.
 
-        Raises `Undeliverable` where Telegram refuses it, and `httpx2.TransportError`.
+        Raises `Undeliverable` where this file cannot be had, `Unready` where nothing can.
         """
         url = httpx2.URL(self._files + path)
         timeout = httpx2.Timeout(CALL_SECONDS, connect=CONNECT_SECONDS)
@@ -138,13 +143,18 @@ class Api:
                     data += chunk
                     if len(data) > DOWNLOAD_BYTES:
                         raise Undeliverable("Telegram gave more of a file than it announced")
-        except TimeoutError:
-            raise httpx2.ReadTimeout(f"a file took more than {UPLOAD_SECONDS} s") from None
+        except (TimeoutError, httpx2.ReadTimeout):
+            raise Undeliverable("Telegram was too slow with a file") from None
+        except httpx2.TransportError as error:
+            raise Unready(f"Telegram stopped answering: {_words(error)}") from None
         return bytes(data)
 
 
 def fault(answer: Answer) -> HaoyaError:
-    """What a refusal means for the house, with Telegram's own words."""
+    """What a refusal means for the house, with Telegram's own words.
+
+    When the Bot API itself says that it failed, it has not sent; a gateway does not know.
+    """
     words = f"Telegram: {answer.description}"
     match answer.error_code:
         case 401 | 404:
@@ -156,14 +166,9 @@ def fault(answer: Answer) -> HaoyaError:
         case 429:
             return Throttled(words, retry_after=answer.parameters.retry_after or 1)
         case code if code >= 500:
-            return Unready(words)
+            return Unready(words, reached=not answer.own and code != 503)
         case _:
             return Undeliverable(words)
-
-
-def gone(error: httpx2.TransportError) -> Unready:
-    """The connection broke while we waited for an answer."""
-    return Unready(f"Telegram stopped answering: {_words(error)}")
 
 
 def _words(error: Exception) -> str:

@@ -6,10 +6,9 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 
-import httpx2
 import msgspec
 
-from haoya.channels.telegram.api import DOWNLOAD_BYTES, Answer, Api, Upload, fault, gone
+from haoya.channels.telegram.api import DOWNLOAD_BYTES, Answer, Api, Upload, fault
 from haoya.channels.telegram.hear import Attachment, Heard, heard_of, message_id
 from haoya.channels.telegram.say import (
     Params,
@@ -92,12 +91,9 @@ async def connect(settings: TelegramSettings, context: Context) -> AsyncGenerato
             cure="copy it whole from @BotFather: digits, a colon, letters",
         )
     api = Api(context.http, settings.api_root, token)
-    try:
-        me = (await api.ask("getMe", {})).read(User)
-        if (await api.ask("getWebhookInfo", {})).read(WebhookInfo).url:
-            (await api.ask("deleteWebhook", {"drop_pending_updates": False})).read(bool)
-    except httpx2.TransportError as error:
-        raise gone(error) from None
+    me = (await api.ask("getMe", {})).read(User)
+    if (await api.ask("getWebhookInfo", {})).read(WebhookInfo).url:
+        (await api.ask("deleteWebhook", {"drop_pending_updates": False})).read(bool)
     context.alive()
     yield Telegram(api, settings, context, me)
 
@@ -134,7 +130,7 @@ class Telegram:
                 await self._best_effort("answerCallbackQuery", {"callback_query_id": press})
 
     async def send(self, outbound: Outbound) -> Receipt:
-        """Hand one piece to Telegram; the receipt is `unknown` where the answer got lost."""
+        """Hand one piece to Telegram."""
         medium = medium_of(outbound)
         params = place_params(outbound.address, outbound.reply_to)
         if medium:
@@ -151,10 +147,7 @@ class Telegram:
         if medium_of(outbound):
             raise Undeliverable("Telegram: a text cannot be changed into a medium")
         place: Params = {"chat_id": chat_of(outbound.address), "message_id": number_of(id)}
-        try:
-            answer = await self._tell("editMessageText", place | text_params(outbound))
-        except httpx2.TransportError as error:
-            return Receipt(status="unknown", ids=(id,), error=str(gone(error)))
+        answer = await self._tell("editMessageText", place | text_params(outbound))
         if not answer.ok and "message is not modified" not in answer.description:
             raise fault(answer)
         return Receipt(ids=(id,))
@@ -172,10 +165,7 @@ class Telegram:
         params = {"timeout": seconds, "limit": BATCH, "allowed_updates": ALLOWED}
         if self._offset:
             params["offset"] = self._offset
-        try:
-            answer = await self._api.ask("getUpdates", params, seconds=seconds * 1.2 + 2)
-        except httpx2.TransportError as error:
-            raise gone(error) from None
+        answer = await self._api.ask("getUpdates", params, seconds=seconds * 1.2 + 2)
         try:
             updates = answer.read(list[Update])
         except Throttled as pause:
@@ -213,19 +203,14 @@ class Telegram:
                 raise Undeliverable("Telegram gives bots files of at most 20 MB")
             answer = await self._api.ask("getFile", {"file_id": medium.file_id})
             data = await self._api.download(answer.read(RemoteFile).file_path)
-        except (Undeliverable, httpx2.TimeoutException) as error:
+        except Undeliverable as error:
             label = f"[{attachment.kind} {attachment.name!r} could not be fetched: {error}]"
             return Text(text=f"{label} {attachment.caption}".strip())
-        except httpx2.TransportError as error:
-            raise gone(error) from None
         blob = await self._context.blobs.put(data, mime=attachment.mime, name=attachment.name)
         return _part(attachment, blob)
 
     async def _post(self, method: str, params: Params, upload: Upload | None = None) -> Receipt:
-        try:
-            answer = await self._tell(method, params, upload)
-        except httpx2.TransportError as error:
-            return Receipt(status="unknown", error=str(gone(error)))
+        answer = await self._tell(method, params, upload)
         return Receipt(ids=(message_id(answer.read(Message)),))
 
     async def _tell(self, method: str, params: Params, upload: Upload | None = None) -> Answer:
@@ -247,7 +232,7 @@ class Telegram:
         return await self._api.ask(method, params)
 
     async def _best_effort(self, method: str, params: Params) -> None:
-        with suppress(HaoyaError, httpx2.TransportError):
+        with suppress(HaoyaError):
             await self._api.ask(method, params, seconds=5)
 
 
