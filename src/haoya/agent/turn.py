@@ -86,13 +86,19 @@ Step = tuple[Event | Answer | AskOwner, ...]
 
 
 async def turn(
-    number: int, groups: Sequence[Group], pending: Sequence[OpenCall], lent: Lent
+    number: int,
+    groups: Sequence[Group],
+    pending: Sequence[OpenCall],
+    lent: Lent,
+    *,
+    taken: int = 0,
 ) -> AsyncGenerator[Step | TextDelta | Retracted, None]:
     """Think until there is an answer.
 
     `number` is the turn, `groups` its history, `pending` the calls a crash or a question left
-    open. Yields steps to be written, and words as they stream (ephemeral). Ends after a step
-    with `Answer` or `AskOwner`.
+    open, `taken` the steps it had taken before: they count, and the ids of calls go on from there,
+    for a call's id is the key of its effect. Yields steps to be written, and words as they stream
+    (ephemeral). Ends after a step with `Answer` or `AskOwner`.
     """
     thinking = _Turn(number, list(groups), lent)
     if pending:
@@ -100,7 +106,7 @@ async def turn(
             yield step
             if _pauses(step):
                 return
-    for step_number in range(1, lent.max_steps + 1):
+    for step_number in range(taken + 1, lent.max_steps + 1):
         asked: tuple[ToolCall, ...] = ()
         async with aclosing(thinking.think(step_number)) as steps:
             async for step in steps:
