@@ -106,7 +106,7 @@ async def terminal(home: Path, limit: int = 4_000_000) -> AsyncGenerator[Termina
 
 async def until(claim: Callable[[], bool]) -> None:
     async with asyncio.timeout(SECONDS):
-        while not claim():  # noqa: ASYNC110 - nothing to wait on: the claim is any claim
+        while not claim():
             await asyncio.sleep(0.005)
 
 

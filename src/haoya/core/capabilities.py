@@ -11,8 +11,9 @@ LengthUnit = Literal["utf8", "chars", "utf16"]
 class Capabilities(Word, frozen=True, kw_only=True):
     """One account's abilities. The defaults are the poorest network imaginable.
 
-    `max_length` counts in `unit`. `edit_seconds` is how long a sent message may be changed (0:
-    never). `draft_seconds` is the least time between two steps of a streamed answer (0: no
+    `max_length` counts in `unit`. `multiline` is false where a line end ends the message: each
+    line is then a piece of its own. `edit_seconds` is how long a sent message may be changed
+    (0: never). `draft_seconds` is the least time between two steps of a streamed answer (0: no
     streaming). `rate` is messages a second the network takes from us in one conversation, 0
     for no limit. `idempotent_send`: `native` when the network drops a second sending with our
     id, `query` when it can be asked, `none` when neither. `ack`: whether the network is told
@@ -21,6 +22,7 @@ class Capabilities(Word, frozen=True, kw_only=True):
 
     max_length: int = 400
     unit: LengthUnit = "chars"
+    multiline: bool = True
     markup: Literal["none", "spans", "markdown"] = "none"
     hears: frozenset[str] = frozenset({"text"})
     says: frozenset[str] = frozenset({"text"})

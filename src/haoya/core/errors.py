@@ -27,18 +27,25 @@ class ConfigError(HaoyaError):
 
 
 class Unready(HaoyaError):
-    """Not now. `retry_after` is the wait in seconds the other side asked for, if it did."""
+    """Not now. `retry_after` is the wait in seconds the other side asked for, if it did.
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    `reached` is false where what we tried to send surely never arrived (no connection), so that
+    sending it again cannot double it.
+    """
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, reached: bool = True
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.reached = reached
 
 
 class Throttled(Unready):
     """The network accepts this later; `retry_after` seconds are always given."""
 
     def __init__(self, message: str, *, retry_after: float) -> None:
-        super().__init__(message, retry_after=retry_after)
+        super().__init__(message, retry_after=retry_after, reached=False)
 
 
 class Rejected(HaoyaError):

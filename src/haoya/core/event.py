@@ -26,7 +26,8 @@ class Refused(Word, frozen=True, kw_only=True, tag="refused"):
 class Admitted(Word, frozen=True, kw_only=True, tag="admitted"):
     """Message `of` may reach the model, as `parts` after the stages.
 
-    `person` is the principal's key, `role` the role it had. `wakes` is false for words in a
+    `person` is the principal's key, `role` the role it had, `id` the message's id on its
+    network, `name` how to call the person. `wakes` is false for words in a
     group that were not meant for us: context, never a reason to speak.
     """
 
@@ -34,8 +35,8 @@ class Admitted(Word, frozen=True, kw_only=True, tag="admitted"):
     person: str
     role: str
     parts: tuple[Part, ...]
+    id: str = ""
     name: str = ""
-    reply_to: str = ""
     wakes: bool = True
 
 
@@ -173,6 +174,16 @@ class Delivered(Word, frozen=True, kw_only=True, tag="delivered"):
     """Kinds of parts the network could not carry, as `plan` reported them."""
 
 
+class Held(Word, frozen=True, kw_only=True, tag="held"):
+    """The network surely did not take piece `piece` of `Said` entry `of`; it stays owed and a
+    `Sending` before this line counts no more.
+    """
+
+    of: int
+    piece: int
+    reason: str
+
+
 class Failed(Word, frozen=True, kw_only=True, tag="failed"):
     """`Said` entry `of` will not arrive; `error` is for the owner."""
 
@@ -224,6 +235,7 @@ Event = (
     | Drafted
     | Sending
     | Delivered
+    | Held
     | Failed
     | CodeGiven
     | Paired

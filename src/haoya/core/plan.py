@@ -22,6 +22,7 @@ from haoya.core.message import (
     text_of,
 )
 
+_LINES = regex.compile(r"[^\r\n]+")
 _GRAPHEMES = regex.compile(r"\X")
 _MEDIA = (Image, Audio, Video, File)
 
@@ -80,21 +81,31 @@ def cut(text: str, capabilities: Capabilities) -> list[str]:
     """Pieces of at most `max_length` units, in order, losing only blank edges.
 
     Breaks at the last newline that fits, else the last space, else between grapheme clusters.
-    A single cluster longer than a whole piece is broken between its code points.
+    A single cluster longer than a whole piece is broken between its code points. Without
+    `multiline` every line is cut for itself and keeps its indent.
 
     >>> cut("one two", Capabilities(max_length=4))
     ['one', 'two']
     >>> cut("你好世界", Capabilities(max_length=6, unit="utf8"))
     ['你好', '世界']
+    >>> cut("def f():\\n    pass\\n", Capabilities(multiline=False))
+    ['def f():', '    pass']
     """
     return [text[start:end] for start, end in _cuts(text, capabilities)]
 
 
 def _cuts(text: str, capabilities: Capabilities) -> list[tuple[int, int]]:
     """Where `cut` cuts, as (start, end) in code points."""
+    if capabilities.multiline:
+        start = len(text) - len(text.lstrip())
+        return _fits(text, start, len(text.rstrip()), capabilities)
+    lines = [(line.start(), line.start() + len(line[0].rstrip())) for line in _LINES.finditer(text)]
+    return [fit for start, stop in lines for fit in _fits(text, start, stop, capabilities)]
+
+
+def _fits(text: str, start: int, stop: int, capabilities: Capabilities) -> list[tuple[int, int]]:
+    """`text[start:stop]` as ranges that fit, without the blanks around the cuts."""
     unit, limit = capabilities.unit, max(1, capabilities.max_length)
-    stop = len(text.rstrip())
-    start = len(text) - len(text.lstrip())
     ranges: list[tuple[int, int]] = []
     while start < stop:
         end = start + _fitting(text[start:stop], limit, unit)
@@ -129,10 +140,9 @@ def _break(text: str, start: int, end: int) -> int:
         found = text.rfind(mark, start + 1, end)
         if found > start and text[start:found].strip():
             return found
-    window = max(start, end - 256)
-    edges = [match.start() for match in _GRAPHEMES.finditer(text, window, end + 64)]
-    fits = [edge for edge in edges if start < edge <= end]
-    return fits[-1] if fits else end
+    # From the start: in the middle of a run of flags no edge can be told (UAX 29, GB12).
+    edges = [match.start() for match in _GRAPHEMES.finditer(text, start, end + 1)]
+    return next((edge for edge in reversed(edges) if start < edge <= end), end)
 
 
 def _carries(part: Media, capabilities: Capabilities) -> bool:
@@ -157,12 +167,14 @@ def _texts(
     buttons = [part for part in parts if isinstance(part, Button)]
     others = [part for part in parts if not isinstance(part, Button)]
     shown = [_as_text(part, capabilities, lost) for part in others]
-    if buttons and not capabilities.buttons:
-        lost.append("button")
+    shown = [pair for pair in shown if pair[0].strip()]
+    if buttons and not (capabilities.buttons and shown):  # no network hangs buttons on nothing
         listed = "\n".join(f"{i}. {button.label}" for i, button in enumerate(buttons, 1))
         shown.append((listed, ()))
+    if buttons and not capabilities.buttons:
+        lost.append("button")
         buttons = []
-    text, spans = _joined([pair for pair in shown if pair[0].strip()])
+    text, spans = _joined(shown)
     bodies: list[tuple[Part, ...]] = []
     for start, end in _cuts(text, capabilities):
         inside = tuple(_clipped(spans, start, end))
@@ -193,7 +205,7 @@ def _as_text(
             return text_of((part,)), (title,)
         case _:
             kind = str(part.__struct_config__.tag)
-            if kind not in capabilities.says:
+            if kind not in capabilities.says or isinstance(part, _MEDIA):
                 lost.append(kind)
             return text_of((part,)), ()
 

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""From the journal to what a model reads. Pure: entries in, lines out."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from haoya.agent.budget import Group
+from haoya.core.event import (
+    Admitted,
+    Asked,
+    Decided,
+    Entry,
+    ModelAnswered,
+    ModelAsked,
+    Said,
+    Stopped,
+    ToolAsked,
+    ToolJudged,
+    ToolReturned,
+    ToolStarted,
+    kind_of,
+)
+from haoya.core.message import Address, Audio, File, Image, Part, Video, text_of
+from haoya.core.tool import Line, ToolCall
+
+KINDS = frozenset(
+    kind_of(kind)
+    for kind in (
+        Admitted,
+        ModelAsked,
+        ModelAnswered,
+        ToolAsked,
+        ToolJudged,
+        ToolStarted,
+        ToolReturned,
+        Asked,
+        Decided,
+        Said,
+        Stopped,
+    )
+)
+"""The journal lines a transcript is made from."""
+
+UNKNOWN = (
+    "It is not known whether this took effect: the program stopped before the result was "
+    "written down. Check before you do it again."
+)
+UNANSWERED = "This call was given up and has no result."
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a conversation stands. `turn` is the turn to work on: the number of the last
+    message it has read, 0 when there is nothing to do. `reads` are the admitted messages it
+    answers, oldest first. `paused` while a question to the owner is open. `resumed` when the
+    turn had begun before. `more` when further messages wait behind this turn."""
+
+    turn: int = 0
+    reads: tuple[Entry, ...] = ()
+    paused: bool = False
+    resumed: bool = False
+    more: bool = False
+
+
+class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call of the present turn without a result, and how far it had come."""
+
+    call: ToolCall
+    judged: bool = False
+    started: bool = False
+    decided: bool | None = None
+    asked: int = 0
+    """Number of the `Asked` line, 0 if the owner was not asked."""
+
+
+def standing(entries: Sequence[Entry], *, gather: bool = False) -> Standing:
+    """What is to be done next in one conversation, from its lines in journal order.
+
+    A turn that was begun goes on with what it had read. Otherwise a new turn reads the oldest
+    message that waits, so that each has an answer of its own; with `gather` it reads all.
+    """
+    closed, begun, questions = 0, 0, set[int]()
+    for entry in entries:
+        match entry.event:
+            case Said(turn=turn) | Stopped(turn=turn) if turn:
+                closed = max(closed, turn)
+            case ModelAsked(turn=turn):
+                begun = max(begun, turn)
+            case Asked():
+                questions.add(entry.number)
+            case Decided(of=of):
+                questions.discard(of)
+            case _:
+                pass
+    waiting = [entry for entry in entries if _wakes(entry) and entry.number > closed]
+    if not waiting:
+        return Standing()
+    resumed = begun > closed
+    turn = begun if resumed else waiting[-1 if gather else 0].number
+    reads = tuple(entry for entry in waiting if entry.number <= turn)
+    return Standing(
+        turn=turn,
+        reads=reads,
+        paused=bool(questions),
+        resumed=resumed,
+        more=len(reads) < len(waiting),
+    )
+
+
+def open_calls(entries: Iterable[Entry], turn: int) -> tuple[OpenCall, ...]:
+    """The calls of a turn that still lack a result, in the order they were asked."""
+    calls: dict[str, OpenCall] = {}
+    for entry in entries:
+        match entry.event:
+            case ToolAsked() as asked if asked.turn == turn:
+                calls[asked.call.id] = OpenCall(call=asked.call)
+            case ToolJudged() as judged if judged.turn == turn and judged.call in calls:
+                calls[judged.call] = msgspec.structs.replace(calls[judged.call], judged=True)
+            case Asked() as question if question.turn == turn and question.call in calls:
+                now = msgspec.structs.replace(calls[question.call], asked=entry.number)
+                calls[question.call] = now
+            case Decided() as decided if decided.call in calls:
+                now = calls[decided.call]
+                if now.asked == decided.of:
+                    calls[decided.call] = msgspec.structs.replace(now, decided=decided.yes)
+            case ToolStarted() as started if started.turn == turn and started.call in calls:
+                calls[started.call] = msgspec.structs.replace(calls[started.call], started=True)
+            case ToolReturned() as returned if returned.turn == turn:
+                calls.pop(returned.call, None)
+            case _:
+                pass
+    return tuple(calls.values())
+
+
+def steps_taken(entries: Iterable[Entry], turn: int) -> int:
+    """How many answers the models of a turn have given, before a crash or question broke it off."""
+    answers = [e.event for e in entries if isinstance(e.event, ModelAnswered)]
+    return max((answer.step for answer in answers if answer.turn == turn), default=0)
+
+
+def groups_of(entries: Sequence[Entry], turn: int, address: Address) -> list[Group]:
+    """What the model of `turn` reads of a conversation, oldest first, in causal order.
+
+    Messages the turn has not read are left out. Consecutive words of people become one line
+    (many chat templates demand alternation); in a room each message bears its speaker's name.
+    An assistant line with calls and the results of these calls are one group.
+    """
+    named = address.kind != "dm"
+    groups: list[Group] = []
+    for entry in sorted(entries, key=_cause):
+        match entry.event:
+            case Admitted() if entry.number <= turn:
+                _add_words(groups, entry.number, _heard(entry.event, named))
+            case ModelAnswered() if entry.event.turn <= turn:
+                line = Line(role="assistant", text=entry.event.text, calls=entry.event.calls)
+                if line.text or line.calls:
+                    groups.append(Group(number=entry.number, lines=(line,)))
+            case ToolReturned() if entry.event.turn <= turn:
+                _add_result(groups, entry.event)
+            case _:
+                pass
+    return [_whole(group, last=group is groups[-1]) for group in groups]
+
+
+def returned_line(returned: ToolReturned) -> Line:
+    """A tool's result as the model reads it."""
+    text = returned.text if returned.known else UNKNOWN
+    return Line(role="tool", call=returned.call, text=text)
+
+
+def _wakes(entry: Entry) -> bool:
+    return isinstance(entry.event, Admitted) and entry.event.wakes
+
+
+def _cause(entry: Entry) -> tuple[int, int, int]:
+    """Sort key: a deed comes right after the last message its turn had read."""
+    event = entry.event
+    if isinstance(event, Admitted):
+        return (entry.number, 0, entry.number)
+    return (getattr(event, "turn", entry.number), 1, entry.number)
+
+
+def _heard(event: Admitted, named: bool) -> Line:
+    text = text_of(event.parts)
+    return Line(
+        role="user",
+        text=f"{event.name or event.person}: {text}" if named else text,
+        images=tuple(part.blob for part in event.parts if isinstance(part, Image)),
+    )
+
+
+def _add_words(groups: list[Group], number: int, line: Line) -> None:
+    if groups and groups[-1].lines[-1].role == "user":
+        before = groups[-1].lines[-1]
+        text, images = f"{before.text}\n{line.text}", before.images + line.images
+        line = Line(role="user", text=text, images=images)
+        groups[-1] = Group(number=groups[-1].number, lines=(line,))
+    else:
+        groups.append(Group(number=number, lines=(line,)))
+
+
+def _add_result(groups: list[Group], returned: ToolReturned) -> None:
+    for i in range(len(groups) - 1, -1, -1):
+        if any(call.id == returned.call for call in groups[i].lines[0].calls):
+            lines = (*groups[i].lines, returned_line(returned))
+            groups[i] = Group(number=groups[i].number, lines=lines)
+            return
+
+
+def _whole(group: Group, *, last: bool) -> Group:
+    """The group with a result for each call, in the order of the calls.
+
+    The calls of the last group may still be open; they are the present turn's to finish.
+    """
+    calls = group.lines[0].calls
+    if not calls:
+        return group
+    results = {line.call: line for line in group.lines[1:]}
+    missing = [call for call in calls if call.id not in results]
+    if last and missing:
+        return group
+    for call in missing:
+        results[call.id] = Line(role="tool", call=call.id, text=UNANSWERED)
+    return Group(number=group.number, lines=(group.lines[0], *(results[c.id] for c in calls)))
+
+
+def has_media(parts: tuple[Part, ...]) -> bool:
+    """Whether a message carries more than words."""
+    return any(isinstance(part, Image | Audio | Video | File) for part in parts)

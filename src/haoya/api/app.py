@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""All ways into the window, in one table, each with the scope it needs."""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from haoya.api.auth import Guard
+from haoya.api.chat import call, events, say
+from haoya.api.completions import complete, model, models
+from haoya.api.entry import sign_in, sign_out, signed_in
+from haoya.api.health import healthz, readyz
+from haoya.api.history import history
+from haoya.api.metrics import metrics
+from haoya.api.pages import FILES, page
+from haoya.api.replies import Refusal, on_house_error, on_http_error, on_refusal
+from haoya.api.window import Window
+from haoya.core.errors import HaoyaError
+
+Scope = Literal["public", "session-or-token"]
+
+
+class Way(msgspec.Struct, frozen=True):
+    """A method and path, who may go it, and where it leads. A public path has no parameters."""
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    scope: Scope
+    endpoint: Callable[[Request], Awaitable[Response | ASGIApp]]
+
+
+WAYS = (
+    *(Way("GET", path, "public", page(name)) for path, name in FILES.items()),
+    Way("GET", "/healthz", "public", healthz),
+    Way("GET", "/readyz", "public", readyz),
+    Way("POST", "/api/session", "public", sign_in),
+    Way("GET", "/api/session", "session-or-token", signed_in),
+    Way("DELETE", "/api/session", "session-or-token", sign_out),
+    Way("GET", "/metrics", "session-or-token", metrics),
+    Way("GET", "/v1/models", "session-or-token", models),
+    Way("GET", "/v1/models/{name}", "session-or-token", model),
+    Way("POST", "/v1/chat/completions", "session-or-token", complete),
+    Way("GET", "/api/history", "session-or-token", history),
+    Way("GET", "/api/events", "session-or-token", events),
+    Way("POST", "/api/say", "session-or-token", say),
+    Way("POST", "/api/call/{verb}", "session-or-token", call),
+)
+
+
+def app_of(window: Window) -> ASGIApp:
+    """The whole application: the guard, and behind it the routes."""
+    app = Starlette(
+        routes=[Route(way.path, way.endpoint, methods=[way.method]) for way in WAYS],
+        exception_handlers={
+            Refusal: on_refusal,
+            HaoyaError: on_house_error,
+            HTTPException: on_http_error,
+        },
+    )
+    app.router.redirect_slashes = False
+    app.state.window = window
+    return Guard(app, window, public_ways())
+
+
+def public_ways() -> frozenset[tuple[str, str]]:
+    """The (method, path) pairs that need no key. HEAD goes wherever GET goes."""
+    ways = {(way.method, way.path) for way in WAYS if way.scope == "public"}
+    return frozenset(ways | {("HEAD", path) for method, path in ways if method == "GET"})

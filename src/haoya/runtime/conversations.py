@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""One worker for each conversation that has something to answer."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+
+from haoya.agent.prompt import system_prompt
+from haoya.agent.transcript import (
+    KINDS,
+    Standing,
+    groups_of,
+    open_calls,
+    standing,
+    steps_taken,
+)
+from haoya.agent.turn import Answer, AskOwner, Lent, Retracted, Step, turn
+from haoya.core.errors import Unready
+from haoya.core.event import Admitted, Drafted, Entry, Event, ModelAsked, kind_of
+from haoya.core.message import Address, Outbound, Text, text_of
+from haoya.core.phrases import Language, language_of, phrase
+from haoya.core.ports import Model, Tool
+from haoya.core.tool import Scene, TextDelta, ToolCall, ToolSpec, Verdict
+from haoya.policy.judge import Judge
+from haoya.policy.principal import Role
+from haoya.runtime.asks import Asks
+from haoya.runtime.gateway import Gateway
+from haoya.runtime.settings import AgentSettings
+from haoya.runtime.streaming import Stream
+
+log = logging.getLogger("haoya.runtime")
+
+TURNS_AT_ONCE = 64
+"""Turns that may run at the same time; further conversations wait for their turn."""
+
+REMEMBERED = 4096
+"""Conversations whose prompt's beginning is kept in memory (some 150 bytes each)."""
+
+WAIT_AFTER_TROUBLE = 2.0
+"""Seconds until a conversation tries again whose journal could not be written."""
+
+_ORDER: dict[str, int] = {"guest": 0, "member": 1, "owner": 2}
+_BEGUN = frozenset({kind_of(ModelAsked)})
+_READ = KINDS | {kind_of(Drafted)}
+
+
+class Mind(msgspec.Struct, kw_only=True):
+    """What the agent thinks with at this moment; parts come and go while turns run."""
+
+    settings: AgentSettings
+    judge: Judge
+    models: dict[str, Model]
+    tools: dict[str, Tool[Any]]
+    trouble: str = ""
+
+    def order(self) -> list[tuple[str, Model]]:
+        """The models that are there, in the order the owner chose."""
+        return [(name, self.models[name]) for name in self.settings.models if name in self.models]
+
+
+class Conversations:
+    """Wakes and runs the workers; each conversation has at most one."""
+
+    def __init__(
+        self, gateway: Gateway, mind: Callable[[], Mind], asks: Asks, tasks: asyncio.TaskGroup
+    ) -> None:
+        self.gateway = gateway
+        self.mind = mind
+        self.asks = asks
+        self.tasks = tasks
+        self.awake: dict[str, bool] = {}
+        self.slots = asyncio.Semaphore(TURNS_AT_ONCE)
+        self.turns = 0
+        self.since: dict[str, int] = {}
+
+    def wake(self, address: Address) -> None:
+        """There may be something to do in this conversation."""
+        key = address.key
+        if key in self.awake:
+            self.awake[key] = True
+            return
+        self.awake[key] = True
+        self.tasks.create_task(self._work(address))
+
+    async def _work(self, address: Address) -> None:
+        """Answer until nothing is left. Between the last look and leaving there is no await."""
+        key = address.key
+        while self.awake[key]:
+            self.awake[key] = False
+            try:
+                async with self.slots:
+                    while await self._turn(address):
+                        pass
+            except Unready as error:
+                log.warning("a conversation waits: %s", error)
+                await asyncio.sleep(WAIT_AFTER_TROUBLE)
+                self.awake[key] = True
+        del self.awake[key]
+
+    async def _turn(self, address: Address) -> bool:
+        """Run one turn to its end or pause; whether another one waits behind it. What comes
+        later wakes the conversation anew."""
+        entries = await self._entries(address)
+        state = standing(entries, gather=self.mind().settings.gather)
+        if not state.turn or state.paused:
+            return False
+        reads = [entry.event for entry in state.reads if isinstance(entry.event, Admitted)]
+        language = language_of(text_of(reads[-1].parts))
+        id = f"{address.key}:{state.turn}"
+        number = state.turn
+
+        async def drafted(network_id: str) -> None:
+            await self.gateway.journal.append(address, Drafted(outbound=id, id=network_id))
+
+        connection = self.gateway.connections.get(address.channel)
+        stream = Stream(connection, address, id, drafted, _drafted_before(entries, id))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(stream.run())
+                try:
+                    return await self._run(address, entries, state, stream, language)
+                finally:
+                    await stream.end()
+        except* Unready as group:
+            raise Unready(str(group.exceptions[0])) from group
+        except* Exception as group:  # the turn wall
+            error = group.exceptions[0]
+            log.error("turn %d broke", number, exc_info=group)
+            text = phrase("broken", language, reason=type(error).__name__, number=number)
+            await self._say(address, state, text)
+        return state.more
+
+    async def _run(
+        self,
+        address: Address,
+        entries: Sequence[Entry],
+        state: Standing,
+        stream: Stream,
+        language: Language,
+    ) -> bool:
+        """Drive the turn: write each step before asking for the next. Whether more waits."""
+        self.turns += 1
+        lent = self._lent(address, state, language)
+        groups = groups_of(entries, state.turn, address)
+        pending = open_calls(entries, state.turn)
+        taken = steps_taken(entries, state.turn)
+        async with aclosing(turn(state.turn, groups, pending, lent, taken=taken)) as steps:
+            async for step in steps:
+                match step:
+                    case TextDelta():
+                        stream.add(step.text)
+                    case Retracted():
+                        stream.clear()
+                    case _:
+                        stream.clear()
+                        if not await self._write(address, state, step, stream):
+                            return False
+        return state.more
+
+    async def _write(self, address: Address, state: Standing, step: Step, stream: Stream) -> bool:
+        """Put a step into the journal; false when the turn pauses for the owner."""
+        events: list[Event] = []
+        for item in step:
+            if isinstance(item, Answer):
+                await stream.end()
+                await self._say(address, state, item.text, *events, drafted=stream.network_id)
+                return True
+            if isinstance(item, AskOwner):
+                await self.gateway.journal.append(address, *events)
+                await self.asks.ask(address, state, item)
+                return False
+            if isinstance(item, ModelAsked):
+                self._remember(address.key, item.since)
+            events.append(item)
+        await self.gateway.journal.append(address, *events)
+        return True
+
+    async def _say(
+        self, address: Address, state: Standing, text: str, *before: Event, drafted: str = ""
+    ) -> None:
+        reads = [entry.event for entry in state.reads if isinstance(entry.event, Admitted)]
+        outbound = Outbound(
+            id=f"{address.key}:{state.turn}",
+            address=address,
+            parts=(Text(text=text, markup="markdown"),),
+            reply_to=reads[-1].id if address.kind != "dm" else "",
+            answers=tuple(read.id for read in reads),
+        )
+        await self.gateway.say(outbound, *before, turn=state.turn, drafted=drafted)
+
+    async def _entries(self, address: Address) -> list[Entry]:
+        """The conversation's lines from where the last prompt began."""
+        journal = self.gateway.journal
+        since = self.since.get(address.key)
+        if since is None:
+            last = await journal.read(address.key, last=1, kinds=_BEGUN)
+            since = last[0].event.since if last and isinstance(last[0].event, ModelAsked) else 0
+        return await journal.read(address.key, after=max(0, since - 1), kinds=_READ)
+
+    def _remember(self, key: str, since: int) -> None:
+        """Where the last prompt of a conversation began, for the most recent conversations."""
+        self.since.pop(key, None)
+        self.since[key] = since
+        if len(self.since) > REMEMBERED:
+            del self.since[next(iter(self.since))]
+
+    def _lent(self, address: Address, state: Standing, language: Language) -> Lent:
+        """What this turn may use: as much as the least trusted of those it answers."""
+        mind = self.mind()
+        reads = [entry.event for entry in state.reads if isinstance(entry.event, Admitted)]
+        role = least([read.role for read in reads])
+        person = reads[-1].person
+
+        def judge(spec: ToolSpec | None, call: ToolCall) -> Verdict:
+            return mind.judge.judge(spec, call, role)
+
+        def scene(call: str) -> Scene:
+            return Scene(address=address, person=person, turn=state.turn, call=call)
+
+        return Lent(
+            models=mind.order(),
+            tools=mind.tools,
+            judge=judge,
+            system=system_prompt(mind.settings.name, mind.settings.prompt),
+            scene=scene,
+            language=language,
+            max_steps=mind.settings.max_steps,
+            trouble=mind.trouble,
+        )
+
+
+def _drafted_before(entries: Sequence[Entry], id: str) -> str:
+    """The network's id of the draft a crashed run of this turn has left standing."""
+    drafts = [entry.event for entry in entries if isinstance(entry.event, Drafted)]
+    return next((draft.id for draft in reversed(drafts) if draft.outbound == id), "")
+
+
+def least(roles: Sequence[str]) -> Role:
+    """The role with the fewest rights among those given; a guest where there is none.
+
+    >>> least(["owner", "member"])
+    'member'
+    """
+    lowest = min(roles, key=lambda role: _ORDER.get(role, 0), default="guest")
+    return "owner" if lowest == "owner" else "member" if lowest == "member" else "guest"

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The gateway: what comes in is stored, judged, and wakes its conversation."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from haoya.core.capabilities import Capabilities
+from haoya.core.errors import Drop
+from haoya.core.event import (
+    Admitted,
+    CodeGiven,
+    Decided,
+    Entry,
+    Event,
+    Paired,
+    Received,
+    Refused,
+    Said,
+    Unpaired,
+    kind_of,
+)
+from haoya.core.message import Address, Inbound, Outbound, Part, Text, text_of
+from haoya.core.phrases import Language, language_of, phrase
+from haoya.core.ports import Connection, Stage
+from haoya.journal import Journal, Owed
+from haoya.policy.access import Admit, Gate, Refuse, answer_of, approved_code
+from haoya.policy.principal import Principal
+from haoya.policy.roster import CODE_LENGTH, CODE_LETTERS, CODE_SECONDS, Roster, Waiting
+from haoya.runtime.outbox import Outbox
+from haoya.runtime.settings import DeliverySettings
+
+log = logging.getLogger("haoya.runtime")
+
+PEOPLE = Address(channel="haoya", room="people", kind="feed")
+"""The conversation in which the house keeps its pairing lines."""
+
+PAIRING_KINDS = frozenset(kind_of(kind) for kind in (CodeGiven, Paired, Unpaired))
+
+
+class Gateway:
+    """Stores, judges and hands on. One per open journal."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        gate: Callable[[], Gate],
+        delivery: Callable[[], DeliverySettings],
+        clock: Callable[[], float],
+        stages: Sequence[Stage] = (),
+    ) -> None:
+        self.journal = journal
+        self.gate = gate
+        self.delivery = delivery
+        self.clock = clock
+        self.stages = stages
+        self.roster = Roster()
+        self.questions: dict[int, Entry] = {}
+        self.outboxes: dict[str, Outbox] = {}
+        self.connections: Mapping[str, Connection] = {}
+        self.wake: Callable[[Address], None] = lambda address: None
+
+    async def recover(self) -> None:
+        """Take up what the last run left: people, questions, messages nobody judged."""
+        for entry in await self.journal.read(PEOPLE.key, kinds=PAIRING_KINDS):
+            self.roster.note(entry)
+        for entry in await self.journal.asked():
+            self.questions[entry.number] = entry
+        for entry in await self.journal.undecided():
+            await self.decide(entry)
+        for address in await self.journal.waiting():
+            self.wake(address)
+
+    async def hear(self, connection: Connection) -> None:
+        """Take everything a channel hears; what was yielded before is durable when it goes on."""
+        async for batch in connection.receive():
+            await self.take(batch)
+
+    async def take(self, batch: Sequence[Inbound]) -> None:
+        """Store a batch in one commit, then judge it. Messages heard before are dropped."""
+        entries = await self.journal.receive(batch)
+        if len(entries) == 1:
+            await self.decide(entries[0])
+            return
+        async with asyncio.TaskGroup() as tasks:
+            for entry in entries:
+                tasks.create_task(self.decide(entry))
+
+    async def decide(self, entry: Entry) -> None:
+        """Let a stored message in, or not, and write down which."""
+        assert isinstance(entry.event, Received)
+        inbound = entry.event.inbound
+        try:
+            for stage in self.stages:
+                inbound = await stage(inbound)
+        except Drop:
+            await self.journal.append(
+                inbound.address, Refused(of=entry.number, reason="a stage dropped it")
+            )
+            return
+        match self.gate().admit(inbound, self.roster, self.clock()):
+            case Admit() as admit:
+                await self._admit(entry.number, inbound, admit)
+            case Refuse() as refuse:
+                await self._refuse(entry.number, inbound, refuse)
+
+    async def say(
+        self, outbound: Outbound, *before: Event, turn: int = 0, drafted: str = ""
+    ) -> bool:
+        """Owe the network a message, together with the events that lead to it.
+
+        `drafted` is the network's id of a draft it replaces. False, and nothing written, where a
+        message with this id is owed or said already.
+        """
+        said = Said(outbound=outbound, turn=turn)
+        entries = await self.journal.append(outbound.address, *before, said)
+        if not entries:
+            return False
+        self.outbox(outbound.address.channel).push(
+            Owed(entry=entries[-1], said=said, address=outbound.address, drafted=drafted)
+        )
+        return True
+
+    async def notice(self, address: Address, id: str, text: str, *more: Part) -> bool:
+        """Say something of the house's own; `id` makes sure that it is said once."""
+        return await self.say(Outbound(id=id, address=address, parts=(Text(text=text), *more)))
+
+    def outbox(self, channel: str) -> Outbox:
+        """The outbox of a channel, whether it is open or not."""
+        if channel not in self.outboxes:
+            self.outboxes[channel] = Outbox(channel, self.journal, self.delivery, self.clock)
+        return self.outboxes[channel]
+
+    def capabilities(self, channel: str) -> Capabilities:
+        """What an open channel can do; the poorest set for one that is not open."""
+        connection = self.connections.get(channel)
+        return connection.capabilities if connection else Capabilities()
+
+    async def approve(self, code: str, role: str, by: str) -> Waiting | None:
+        """Let the holder of a code in; None where nobody holds it any more."""
+        holder = self.roster.holder(code, self.clock())
+        if holder is None:
+            return None
+        paired = Paired(person=holder.key, name=holder.name, role=role, by=by)
+        await self._note(paired)
+        where = await self.journal_address(holder.where)
+        language = language_of(holder.name)
+        await self.notice(where, f"paired:{holder.key}:{holder.code}", phrase("paired", language))
+        return holder
+
+    async def unpair(self, person: str, by: str) -> bool:
+        """Send a person away; whether the person was in."""
+        if person not in self.roster.people:
+            return False
+        await self._note(Unpaired(person=person, by=by))
+        return True
+
+    async def settle(self, number: int, yes: bool, by: str) -> bool:
+        """Decide an open question and wake its conversation; false where it is open no more."""
+        question = self.questions.pop(number, None)
+        if question is None:
+            return False
+        address = await self.journal_address(question.conversation)
+        call = getattr(question.event, "call", "")
+        await self.journal.append(address, Decided(of=number, call=call, yes=yes, by=by))
+        self.wake(address)
+        return True
+
+    async def journal_address(self, key: str) -> Address:
+        """The full address of a conversation the journal knows."""
+        return await self.journal.address(key) or Address.parse(key)
+
+    async def _note(self, event: Event) -> None:
+        for entry in await self.journal.append(PEOPLE, event):
+            self.roster.note(entry)
+
+    async def _admit(self, number: int, inbound: Inbound, admit: Admit) -> None:
+        words = text_of(inbound.parts)
+        if admit.role == "owner" and await self._ruled(number, inbound, admit.person, words):
+            return
+        admitted = Admitted(
+            of=number,
+            person=admit.person.key,
+            role=admit.role,
+            parts=inbound.parts,
+            id=inbound.id,
+            name=inbound.sender.name,
+            wakes=admit.wakes,
+        )
+        await self.journal.append(inbound.address, admitted)
+        if admit.wakes:
+            self.wake(inbound.address)
+
+    async def _ruled(self, number: int, inbound: Inbound, person: Principal, words: str) -> bool:
+        """Whether an owner's words were for the house itself: a code approved, a question
+        answered. Other words in the conversation a question stands in mean no."""
+        address = inbound.address
+        if code := approved_code(words):
+            await self._approve_here(address, code, person, language_of(words), inbound.id)
+            await self.journal.append(address, Refused(of=number, reason=f"approved code {code}"))
+            return True
+        open_here = [
+            question
+            for question in self.questions.values()
+            if getattr(question.event, "where", "") == address.key
+        ]
+        if not open_here:
+            return False
+        answer = answer_of(words)
+        question = open_here[-1]
+        if answer is None and question.conversation != address.key:
+            return False
+        await self.settle(question.number, answer is True, person.key)
+        if answer is None:
+            return False
+        reason = f"answered question {question.number}"
+        await self.journal.append(address, Refused(of=number, reason=reason))
+        if question.conversation != address.key:
+            done = phrase("decided-yes" if answer else "decided-no", language_of(words))
+            await self.notice(address, f"decided:{question.number}", done)
+        return True
+
+    async def _approve_here(
+        self, address: Address, code: str, person: Principal, language: Language, id: str
+    ) -> None:
+        holder = await self.approve(code, "member", person.key)
+        if holder:
+            text = phrase("pair-done", language, name=holder.name or holder.key)
+        else:
+            text = phrase("pair-unknown", language, code=code)
+        await self.notice(address, f"approve:{address.key}:{id}", text)
+
+    async def _refuse(self, number: int, inbound: Inbound, refuse: Refuse) -> None:
+        refused = Refused(of=number, reason=refuse.reason)
+        if not refuse.offer:
+            await self.journal.append(inbound.address, refused)
+            return
+        code = "".join(secrets.choice(CODE_LETTERS) for _ in range(CODE_LENGTH))
+        given = CodeGiven(
+            person=refuse.person.key,
+            name=inbound.sender.name,
+            code=code,
+            where=inbound.address.key,
+            expires=self.clock() + CODE_SECONDS,
+        )
+        await self._note(given)
+        language = language_of(text_of(inbound.parts))
+        text = phrase("pairing", language, code=code, minutes=int(CODE_SECONDS // 60))
+        outbound = Outbound(id=f"code:{code}", address=inbound.address, parts=(Text(text=text),))
+        await self.say(msgspec.structs.replace(outbound, reply_to=""), refused)

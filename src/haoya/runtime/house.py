@@ -1,0 +1,379 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The house: all parts of one running haoya, and the life they share."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import watchfiles
+
+from haoya.core.errors import Unready
+from haoya.core.message import Address, Outbound
+from haoya.core.plugin import Call, Context, Plugin
+from haoya.core.ports import Connection, Desk, Memo, Memory, Model, Tool
+from haoya.journal import BlobStore, Journal, open_journal
+from haoya.policy.access import Gate
+from haoya.policy.judge import Judge
+from haoya.runtime.asks import Asks
+from haoya.runtime.board import Board
+from haoya.runtime.conversations import Conversations, Mind
+from haoya.runtime.gateway import Gateway
+from haoya.runtime.home import Home
+from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
+from haoya.runtime.registry import window
+from haoya.runtime.secrets import plain_secrets, resolve
+from haoya.runtime.settings import ApiSettings, Settings, load, remember_good
+from haoya.runtime.supervisor import supervise
+from haoya.runtime.watchdog import Watchdog
+
+log = logging.getLogger("haoya.runtime")
+
+DOOR = "local"
+"""The channel that is the owner's own door."""
+
+TICK_SECONDS = 5.0
+
+IDLE_CONNECTIONS = 8
+"""HTTP connections kept for reuse; the client looks at each idle one for every request."""
+
+
+class House:
+    """Everything alive. `run` is its whole life; what parts need of each other is lent here."""
+
+    def __init__(self, home: Home, *, port: int | None = None) -> None:
+        self.home = home
+        self.port = port
+        self.clock = time.time
+        self.board = Board(self.clock)
+        self.started = self.clock()
+        self.settings: Settings = load(home)
+        self.blobs = BlobStore(home.blobs)
+        self.gateway: Gateway | None = None
+        self.conversations: Conversations | None = None
+        self.ready = asyncio.Event()
+        self.connections: dict[str, Connection] = {}
+        self.models: dict[str, Model] = {}
+        self.tools: dict[str, list[Tool[Any]]] = {}
+        self.memory: Memory | None = None
+        self.parts: Parts | None = None
+        self.watchdog: Watchdog | None = None
+        self.call: Call | None = None
+        self.url = ""
+        self.window_open = asyncio.Event()
+        self.codes: dict[str, float] = {}
+        self._api: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Live until cancelled. Never raises for what settings, disk or networks do."""
+        limits = httpx2.Limits(max_connections=100, max_keepalive_connections=IDLE_CONNECTIONS)
+        with Watchdog(asyncio.get_running_loop()) as self.watchdog:
+            async with (
+                httpx2.AsyncClient(limits=limits, timeout=30, trust_env=False) as self.http,
+                asyncio.TaskGroup() as tasks,
+            ):
+                self.tasks = tasks
+                with contextlib.suppress(OSError):  # the journal says what is wrong, and waits
+                    self.home.prepare()
+                self._judge_settings()
+                door = Parts(self.board, self._lend, {"channel": self._converse}, tasks)
+                await door.apply([_door(self.home)])
+                report = self.board.report
+                tasks.create_task(
+                    supervise(
+                        "journal",
+                        self._open_journal,
+                        self._live,
+                        lambda state, why: report("journal", state, why),
+                    )
+                )
+                self._open_window()
+                tasks.create_task(self._watch_settings())
+
+    def desk(self) -> Desk:
+        """The owner's own door as seen from this process; Unready while it is shut."""
+        connection = self.connections.get(DOOR)
+        if isinstance(connection, Desk) and self.ready.is_set():
+            return connection
+        raise Unready(f"haoya cannot take messages now: {self.trouble() or 'it is starting'}")
+
+    def trouble(self) -> str:
+        """Why messages cannot be stored at the moment, empty where they can."""
+        health = self.board.part("journal")
+        if health.state != "open":
+            return health.reason or "the journal is not open yet"
+        return self.gateway.journal.figures().failure if self.gateway else ""
+
+    def mind(self) -> Mind:
+        """What the agent thinks with right now."""
+        names = self.settings.agent.models
+        parked = [(n, self.board.health.get(f"models.{n}")) for n in names]
+        reasons = [f"[models.{n}] {h.reason}" for n, h in parked if h and h.state != "open"]
+        missing = [f"there is no [models.{n}]" for n, h in parked if h is None]
+        wanted = self.settings.agent.tools
+        tools = [tool for name in wanted for tool in self.tools.get(name, [])]
+        return Mind(
+            settings=self.settings.agent,
+            judge=Judge(cells=dict(self.settings.policy.verdicts)),
+            models=self.models,
+            tools={tool.spec.name: tool for tool in tools},
+            trouble="; ".join(reasons or (missing if self.settings.models else [])),
+        )
+
+    def gate(self) -> Gate:
+        """Who may speak, as the settings say now."""
+        return Gate(
+            rules={name: part.access for name, part in self.settings.channels.items()},
+            doors=frozenset({DOOR}),
+            owners=frozenset(self.settings.policy.owners),
+        )
+
+    async def reload(self) -> None:
+        """Read the settings anew and change what changed, nothing else."""
+        before = self.settings
+        self.settings = load(self.home)
+        self._judge_settings()
+        if self.parts:
+            await self.parts.apply(self._wanted())
+        if before.api != self.settings.api:
+            if self._api:
+                self._api.cancel()
+                await asyncio.wait([self._api])
+            self._open_window()
+        if self.conversations and self.gateway:
+            for address in await self.gateway.journal.waiting():
+                self.conversations.wake(address)
+
+    def _judge_settings(self) -> None:
+        findings = [*self.settings.findings, *plain_secrets(self.settings)]
+        self.board.find("settings", *findings)
+        if not any(finding.severity == "error" for finding in findings):
+            remember_good(self.home)
+
+    def _wanted(self) -> list[Wanted]:
+        tools = {name: only(name) for name in self.settings.agent.tools}
+        tools |= {n: p for n, p in self.settings.tools.items() if n in tools}
+        return [
+            Wanted(key="memory", kind="memory", name="memory", settings=only("sqlite")),
+            *wanted_parts("models", "model", self.settings.models),
+            *wanted_parts("tools", "tools", tools),
+            *wanted_parts("channels", "channel", self.settings.channels),
+        ]
+
+    @asynccontextmanager
+    async def _open_journal(self) -> AsyncGenerator[Journal]:
+        try:
+            self.home.prepare()
+        except OSError as error:
+            raise Unready(f"{self.home.folder} cannot be written: {error.strerror}") from error
+        durability = self.settings.journal.durability
+        async with open_journal(
+            self.home.journal, clock=self.clock, synchronous=durability
+        ) as journal:
+            yield journal
+
+    async def _live(self, journal: Journal) -> None:
+        """Everything that needs the journal: parts, conversations, clocks."""
+        gateway = Gateway(
+            journal,
+            gate=self.gate,
+            delivery=lambda: self.settings.delivery,
+            clock=self.clock,
+        )
+        gateway.connections = self.connections
+        asks = Asks(gateway, lambda: self.settings.policy)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                conversations = Conversations(gateway, self.mind, asks, tasks)
+                gateway.wake = conversations.wake
+                use = {
+                    "channel": self._converse,
+                    "model": self._keep_model,
+                    "tools": self._keep_tools,
+                    "memory": self._keep_memory,
+                }
+                self.parts = Parts(self.board, self._lend, use, tasks)  # pyright: ignore[reportArgumentType]
+                self.gateway, self.conversations = gateway, conversations
+                thinking = [part for part in self._wanted() if part.kind != "channel"]
+                await self.parts.apply(thinking)
+                for part in thinking:
+                    await self.parts.settled(part.key)
+                await gateway.recover()
+                self.ready.set()
+                await self.parts.apply(self._wanted())
+                while True:
+                    await asyncio.sleep(TICK_SECONDS)
+                    await asks.expire()
+        finally:
+            self.ready.clear()
+            self.gateway = self.conversations = self.parts = None
+
+    async def _lend(self, part: Wanted) -> Context:
+        """The context of one part. Only the owner's door is lent the house's verbs, only tools
+        the ways to speak and remember."""
+        state = self.home.state(part.kind, part.name)
+        gateway = self.gateway
+        if part.name != DOOR or part.kind != "channel":
+            try:
+                state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError as error:
+                raise Unready(f"{state} cannot be made: {error.strerror}") from error
+        cursor = ""
+        if part.kind == "channel" and gateway:
+            cursor = await gateway.journal.cursor(part.name)
+        tools = part.kind == "tools"
+        return Context(
+            name=part.name,
+            state=state,
+            clock=self.clock,
+            http=self.http,
+            secret=lambda value: resolve(self.home, value),
+            blobs=self.blobs,
+            cursor=cursor,
+            alive=lambda: self.board.heard(part.key),
+            workspace=self.home.workspace,
+            memory=_LentMemory(self) if tools else None,
+            say=self._say if tools else None,
+            conversations=self._reachable if tools else None,
+            call=self._verb if part.name == DOOR else None,
+        )
+
+    async def _say(self, outbound: Outbound) -> bool:
+        return await self._gateway().say(outbound)
+
+    async def _reachable(self, person: str) -> list[Address]:
+        """The conversations a person's agent may write to: all for the owner, none for others."""
+        gateway = self._gateway()
+        platform, _, id = person.partition(":")
+        gate = self.gate()
+        paired = gateway.roster.people.get(person)
+        owner = platform in gate.doors or person in gate.owners
+        if not (owner or (id and paired and paired.role == "owner")):
+            return []
+        known = await gateway.journal.conversations(limit=100)
+        return [c.address for c in known if c.address.channel in self.connections]
+
+    async def _verb(self, verb: str, arguments: Any) -> Any:
+        if self.call is None:
+            raise Unready("haoya is still starting")
+        return await self.call(verb, arguments)
+
+    def _gateway(self) -> Gateway:
+        if self.gateway is None:
+            raise Unready(f"the journal is shut: {self.trouble()}")
+        return self.gateway
+
+    async def _converse(self, name: str, connection: Connection, plugin: Plugin[Any, Any]) -> None:
+        """Live with an open channel: hear, speak, notice when it has gone deaf."""
+        self.board.heard(f"channels.{name}")
+        self.connections[name] = connection
+        try:
+            if name == DOOR:
+                await self.ready.wait()
+            gateway = self._gateway()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(gateway.hear(connection))
+                tasks.create_task(gateway.outbox(name).speak(connection))
+                if plugin.silent_seconds:
+                    tasks.create_task(self._notice_silence(name, plugin.silent_seconds))
+        finally:
+            if self.connections.get(name) is connection:
+                del self.connections[name]
+
+    async def _notice_silence(self, name: str, seconds: float) -> None:
+        """Raise `Unready` when the other side has given no sign of life for so long."""
+        health = self.board.part(f"channels.{name}")
+        while (left := health.last_heard + seconds - self.clock()) > 0:
+            await asyncio.sleep(min(left, seconds) + 0.01)
+        raise Unready(f"no sign of life for {seconds:.0f} s", retry_after=0.5)
+
+    async def _keep_model(self, name: str, model: Model, _: Plugin[Any, Any]) -> None:
+        await _keep(self.models, name, model)
+
+    async def _keep_tools(self, name: str, tools: Any, _: Plugin[Any, Any]) -> None:
+        await _keep(self.tools, name, list(tools))
+
+    async def _keep_memory(self, name: str, memory: Memory, _: Plugin[Any, Any]) -> None:
+        self.memory = memory
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.memory = None
+
+    def _open_window(self) -> None:
+        settings = self.settings.api
+        if self.port is not None:
+            settings = ApiSettings(host=settings.host, port=self.port, token=settings.token)
+
+        async def use(url: str) -> None:
+            self.url = url
+            self.window_open.set()
+            await asyncio.Event().wait()
+
+        def report(state: Any, why: str) -> None:
+            self.board.report("api", state, why)
+
+        serving: Awaitable[None] = supervise("api", lambda: window()(self, settings), use, report)
+        self._api = self.tasks.create_task(_as_coroutine(serving))
+
+    async def _watch_settings(self) -> None:
+        """Reload when the settings or the secrets change on disk."""
+        files = {self.home.settings.name, self.home.secrets.name}
+
+        def ours(_: watchfiles.Change, path: str) -> bool:
+            return os.path.basename(path) in files  # noqa: PTH119
+
+        while True:
+            try:
+                folder = self.home.folder
+                changes: AsyncGenerator[object] = watchfiles.awatch(  # pyright: ignore[reportUnknownMemberType]
+                    folder, watch_filter=ours, recursive=False, debounce=200
+                )
+                async for _ in changes:
+                    await self.reload()
+            except (OSError, RuntimeError):
+                await asyncio.sleep(TICK_SECONDS)
+
+
+async def _keep(store: dict[str, Any], name: str, part: Any) -> None:
+    """Keep an opened part in reach until it is cancelled."""
+    store[name] = part
+    try:
+        await asyncio.Event().wait()
+    finally:
+        store.pop(name, None)
+
+
+async def _as_coroutine(awaitable: Awaitable[None]) -> None:
+    await awaitable
+
+
+def _door(home: Home) -> Wanted:
+    settings = only("local", home=str(home.folder))
+    return Wanted(key=f"channels.{DOOR}", kind="channel", name=DOOR, settings=settings)
+
+
+class _LentMemory:
+    """The memory that is open now, for tools that outlive its reopening."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+
+    def _open(self) -> Memory:
+        if self.house.memory is None:
+            raise Unready("the memory is not open: " + self.house.board.part("memory").reason)
+        return self.house.memory
+
+    async def keep(self, memo: Memo) -> None:
+        await self._open().keep(memo)
+
+    async def recall(self, person: str, query: str, limit: int = 5) -> Sequence[Memo]:
+        return await self._open().recall(person, query, limit)
+
+    async def forget(self, person: str, id: str) -> bool:
+        return await self._open().forget(person, id)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Secrets by reference: `secret:NAME` from secrets.toml, `env:NAME`, or the plain string."""
+
+import os
+import re
+import tomllib
+
+import tomlkit
+
+from haoya.core.errors import ConfigError
+from haoya.runtime.home import Home
+from haoya.runtime.settings import Finding, Settings, Table
+
+_SECRETLIKE = re.compile(r"(^|_)(token|key|password|secret)$")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+
+
+def resolve(home: Home, value: str) -> str:
+    """The secret behind a settings value; ConfigError with the cure where there is none."""
+    scheme, separator, name = value.partition(":")
+    if separator and scheme == "env":
+        if name in os.environ:
+            return os.environ[name]
+        raise ConfigError(
+            f"the environment has no variable {name!r}", cure=f"set {name} where haoya starts"
+        )
+    if separator and scheme == "secret":
+        found = read_secrets(home).get(name)
+        if found is None:
+            raise ConfigError(
+                f"there is no secret named {name!r}", cure=f"run `haoya secrets set {name}`"
+            )
+        return found
+    return value
+
+
+def read_secrets(home: Home) -> dict[str, str]:
+    """All named secrets; ConfigError where the file is broken."""
+    try:
+        table = tomllib.loads(home.secrets.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(
+            f"secrets.toml cannot be read: {error}", cure="mend the file or set the secrets anew"
+        ) from error
+    return {name: value for name, value in table.items() if isinstance(value, str)}
+
+
+def write_secret(home: Home, name: str, value: str | None) -> None:
+    """Set a secret, or remove it with None. The file is readable by the owner alone."""
+    if not _NAME.match(name):
+        raise ConfigError(
+            f"{name!r} is no name for a secret", cure="use letters, digits, '.', '_' and '-'"
+        )
+    secrets = read_secrets(home)
+    if value is None:
+        if secrets.pop(name, None) is None:
+            raise ConfigError(f"there is no secret named {name!r}", cure="see `haoya secrets list`")
+    else:
+        secrets[name] = value
+    home.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = home.secrets.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(tomlkit.dumps(secrets))  # pyright: ignore[reportUnknownMemberType]
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(home.secrets)
+
+
+def plain_secrets(settings: Settings) -> list[Finding]:
+    """A warning for each secret that stands in the settings file in plain text."""
+    tables: dict[str, Table] = {"api": {"token": settings.api.token}}
+    tables |= {f"channels.{name}": part.table for name, part in settings.channels.items()}
+    tables |= {f"models.{name}": part.table for name, part in settings.models.items()}
+    findings: list[Finding] = []
+    for section, table in tables.items():
+        for key, value in table.items():
+            if not (_SECRETLIKE.search(key) and isinstance(value, str) and value):
+                continue
+            if not value.startswith(("secret:", "env:")):
+                findings.append(_plain(section, key))
+    return findings
+
+
+def _plain(section: str, key: str) -> Finding:
+    name = section.rpartition(".")[2] + "-" + key.replace("_", "-")
+    return Finding(
+        id="secret-plain",
+        severity="warning",
+        section=section,
+        message=f"[{section}] {key} is written in plain text",
+        cure=f'run `haoya secrets set {name}`, then write {key} = "secret:{name}"',
+    )
