@@ -96,8 +96,8 @@ class Terminal:
 
 
 @asynccontextmanager
-async def terminal(home: Path) -> AsyncGenerator[Terminal, None]:
-    reader, writer = await asyncio.open_unix_connection(socket_path(home), limit=4_000_000)
+async def terminal(home: Path, limit: int = 4_000_000) -> AsyncGenerator[Terminal, None]:
+    reader, writer = await asyncio.open_unix_connection(socket_path(home), limit=limit)
     try:
         yield Terminal(reader, writer)
     finally:
@@ -246,6 +246,21 @@ def test_a_watcher_that_does_not_read_loses_drafts_and_no_finals(tmp_path: Path)
     run(body)
 
 
+def test_a_sending_returns_once_the_watchers_have_it(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with house(tmp_path) as here, here.connection.watch("cli") as lines:
+            async with asyncio.TaskGroup() as group:
+                sending = group.create_task(here.connection.send(said("a")))
+                assert (await anext(lines)).id == "a"
+                await asyncio.sleep(0)
+                assert not sending.done()  # taken, and not yet dealt with
+                await here.connection.draft(said("b", finality="draft"))
+                assert (await anext(lines)).id == "b"
+            assert (await sending).status == "sent"
+
+    run(body)
+
+
 def test_a_slow_terminal_gets_every_final_in_order(tmp_path: Path) -> None:
     async def body() -> None:
         async with house(tmp_path) as here, terminal(tmp_path) as us:
@@ -267,18 +282,16 @@ def test_a_slow_terminal_gets_every_final_in_order(tmp_path: Path) -> None:
 
 def test_a_terminal_that_never_reads_is_sent_away_not_cheated(tmp_path: Path) -> None:
     async def body() -> None:
-        async with house(tmp_path) as here, terminal(tmp_path) as us:
+        async with house(tmp_path) as here, terminal(tmp_path, limit=1000) as us:
             us.write({"watch": {}})
             await us.read()
             for n in range(WAITING_FINALS + 200):
                 await here.connection.send(said(str(n), "z" * 6_000))
             watcher = next(iter(here.connection._watchers["cli"]))
             assert watcher._gone
-            us.reader._limit = 1 << 30  # type: ignore[attr-defined]
-            ids: list[int] = []
             async with asyncio.timeout(SECONDS):
-                while line := await us.reader.readline():
-                    ids.append(int(json.loads(line)["outbound"]["id"]))
+                *lines, _cut_off = (await us.reader.read()).split(b"\n")
+            ids = [int(json.loads(line)["outbound"]["id"]) for line in lines]
             assert ids == list(range(len(ids)))  # no hole before the end
             await until(lambda: not here.connection.peers)
 

@@ -25,10 +25,10 @@ def ask(
     view: Lent,
 ) -> int:
     """Ask the agent and print its answer; what comes on standard input is asked along."""
-    text = _text(" ".join(question))
     talk = Talk(view.home, room)
     if not talk.connect():
         leave_not_running(view)
+    text = _text(" ".join(question))
     asked = time.monotonic()
     id = talk.say(text)
     try:

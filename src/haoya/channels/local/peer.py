@@ -28,7 +28,7 @@ import msgspec
 
 from haoya.channels.local.connection import LocalConnection, Watcher
 from haoya.core.errors import ConfigError, HaoyaError
-from haoya.core.message import Address, Inbound, Sender, Text
+from haoya.core.message import Inbound, Sender, Text
 
 LINE_BYTES = 1_000_000
 TASKS = 64
@@ -213,7 +213,7 @@ class Peer:
             raise ConfigError("a message needs words and a room", cure=_FORM)
         return Inbound(
             id=say.id or uuid.uuid4().hex,
-            address=Address(channel=context.name, room=say.room),
+            address=self._connection.address(say.room),
             sender=Sender(id="owner", name=self._name, proof="network"),
             parts=(Text(text=say.text),),
             at=context.clock(),
