@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """A turn that dies after any of its writes, once or twice, and is taken up again."""
 
+import contextlib
 from collections.abc import Callable
 
 import msgspec
@@ -53,10 +54,8 @@ def die(play: Play, after: int) -> None:
     """Let the process end after so many further writes (the effect of a tool that was running
     has happened, its result is lost)."""
     play.die_after = play.writes + after
-    try:
+    with contextlib.suppress(Died):
         live(play)
-    except Died:
-        pass
     play.die_after = None
 
 

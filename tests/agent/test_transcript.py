@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """What a model reads: causal order, whole pairs, only what was admitted, and nothing forgotten."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -356,7 +357,7 @@ def _check_lines(lines: list[Line]) -> None:
         open_ids += [call.id for call in line.calls]
     assert not open_ids
     users = [line.role for line in lines[1:]]
-    assert ("user", "user") not in set(zip(users, users[1:], strict=False))
+    assert ("user", "user") not in set(itertools.pairwise(users))
 
 
 TestLife = Life.TestCase
