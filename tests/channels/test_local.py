@@ -144,14 +144,14 @@ def test_words_reach_the_house_and_are_acknowledged_once_stored(tmp_path: Path) 
     async def body() -> None:
         async with house(tmp_path) as here, terminal(tmp_path) as us:
             here.open.clear()
-            us.write({"say": {"text": "你好", "id": "m1"}, "id": 7}, {"watch": {"room": "cli"}})
-            assert await us.read() == {"watching": {"room": "cli"}}  # and not yet stored
+            us.write({"say": {"text": "你好", "id": "m1"}, "id": 7}, {"watch": {"room": "main"}})
+            assert await us.read() == {"watching": {"room": "main"}}  # and not yet stored
             here.open.set()
             assert await us.read() == {"stored": {"id": "m1"}, "id": 7}
         (inbound,) = here.heard
         assert inbound.id == "m1"
         assert text_of(inbound.parts) == "你好"
-        assert inbound.address == Address(channel="local", room="cli", kind="dm")
+        assert inbound.address == Address(channel="local", room="main", kind="dm")
         assert (inbound.sender.id, inbound.sender.proof) == ("owner", "network")
         assert inbound.sender.name
         assert inbound.direct
@@ -189,7 +189,7 @@ def test_a_message_without_an_id_gets_one(tmp_path: Path) -> None:
 def test_watchers_see_only_their_room(tmp_path: Path) -> None:
     async def body() -> None:
         async with house(tmp_path) as here, terminal(tmp_path) as us, terminal(tmp_path) as other:
-            us.write({"watch": {"room": "cli"}})
+            us.write({"watch": {"room": "main"}})
             other.write({"watch": {"room": "work"}})
             await us.read()
             await other.read()
@@ -407,7 +407,7 @@ def test_closing_tells_all_who_wait(tmp_path: Path) -> None:
         async with terminal_after(tmp_path, verbs) as (us, here):
             here.open.clear()
             us.write({"watch": {}}, {"call": {"verb": "never"}}, {"say": {"text": "a", "id": "m"}})
-            assert await us.read() == {"watching": {"room": "cli"}}
+            assert await us.read() == {"watching": {"room": "main"}}
             await until(here.connection._heard.empty)
         lines = [json.loads(line) for line in (await us.reader.read()).splitlines()]
         assert {"stored": {"id": "m"}} not in lines

@@ -192,7 +192,7 @@ class Agent:
 
 async def until(claim: Any) -> None:
     async with asyncio.timeout(60):
-        while not claim():  # noqa: ASYNC110
+        while not claim():
             await asyncio.sleep(0.01)
 
 
