@@ -78,11 +78,12 @@ ANSWERS: dict[str, Any] = {
             "asked": "hi\nthere " * 20,
             "answer": "hello",
             "state": "answered",
+            "tools": ["clock"],
             "seconds": 1.5,
         }
     ],
     "why": {
-        "message": "m1",
+        "message": 9,
         "state": "waiting",
         "summary": "it waits for the model",
         "steps": [{"at": NOW, "what": "received", "detail": ""}],
@@ -192,7 +193,7 @@ class Agent:
 
 async def until(claim: Any) -> None:
     async with asyncio.timeout(60):
-        while not claim():  # noqa: ASYNC110
+        while not claim():
             await asyncio.sleep(0.01)
 
 

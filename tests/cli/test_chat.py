@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import HAOYA, SECONDS, Daemon, Screen
 
 from haoya.cli.growing import Growing
 from haoya.cli.talk import Talk
 from haoya.core.errors import Unready
+from tests.cli.conftest import HAOYA, SECONDS, Daemon, Screen
 
 Show = Callable[..., Screen]
 

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import HAOYA, SECONDS, Daemon, Haoya, Screen
 
 from haoya import __version__
 from haoya.cli.app import COMMANDS
 from haoya.core.place import socket_path
+from tests.cli.conftest import HAOYA, SECONDS, Daemon, Haoya, Screen
 
 READING = [
     (("status",), "degraded"),

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import HAOYA, SECONDS, Haoya, Screen
 
 from haoya.cli import probe
+from tests.cli.conftest import HAOYA, SECONDS, Haoya, Screen
 
 Show = Callable[..., Screen]
 
