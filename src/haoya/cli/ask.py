@@ -20,15 +20,15 @@ from haoya.core.message import Outbound
 
 def ask(
     *question: Annotated[str, Parameter(help=say("option.question"))],
-    room: Annotated[str, Parameter(help=say("option.room"))] = "cli",
+    room: Annotated[str, Parameter(help=say("option.room"))] = "main",
     timeout: Annotated[float, Parameter(help=say("option.timeout"))] = 300.0,
     view: Lent,
 ) -> int:
     """Ask the agent and print its answer; what comes on standard input is asked along."""
-    text = _text(" ".join(question))
     talk = Talk(view.home, room)
     if not talk.connect():
         leave_not_running(view)
+    text = _text(" ".join(question))
     asked = time.monotonic()
     id = talk.say(text)
     try:
