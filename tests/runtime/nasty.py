@@ -66,7 +66,7 @@ FILES: dict[str, bytes] = {
     b"channels = 'x'\nmodels = [1]\ntools = 1\nnonsense = 1\n",
     "wrong values": b"[agent]\nname = ''\nmodel = 3\ntools = 'clock'\nmax_steps = 0\ngather = 'x'\n"
     b"[policy]\nowners = ['me']\nask_hours = -1\n[policy.verdicts]\n'owner.fly' = 'ask'\n"
-    b"[journal]\ndurability = 'never'\n[delivery]\nrepeat = 2\n[api]\nport = 99999\nhost = '9.9.9'\n",
+    b"[journal]\ndurability = 'never'\n[delivery]\nrepeat = 2\n[api]\nport = 99999\n",
     "wrong parts": b"[channels.tg]\nuse = 'telegram'\n[channels.irc]\nuse = 'irc'\nport = 'x'\n"
     b"[channels.x]\nuse = 'carrier-pigeon'\n[channels.local]\nuse = 'local'\n[channels.y]\n"
     b"[models.main]\nuse = 'openai'\n[models.s]\nuse = 'script'\nrules = [{ match = '(' }]\n"

@@ -206,7 +206,7 @@ def test_a_secret_that_is_not_there_is_a_fault_with_a_cure(tmp_path: Path, value
 def test_a_broken_file_of_secrets_is_a_fault_with_a_cure(tmp_path: Path, content: bytes) -> None:
     home = home_with(tmp_path)
     home.secrets.write_bytes(content)
-    with pytest.raises(ConfigError, match="secrets.toml cannot be read"):
+    with pytest.raises(ConfigError, match=r"secrets\.toml cannot be read"):
         resolve(home, "secret:any")
     with pytest.raises(ConfigError):
         write_secret(home, "name", "value")
