@@ -285,3 +285,14 @@ def test_the_prompt_of_a_small_model_leaves_the_oldest_words_out() -> None:
     assert last[0].role == "system" and last[-1].text.startswith("message 11")
     assert len(last) < 12
     assert play.of(ModelAsked)[-1].since > play.entries[0].number
+
+
+def test_long_results_never_drive_the_question_out_of_the_prompt() -> None:
+    tools = Tools()
+    tools.add("tool", "read", run=_talk)
+    model = Scripted(*[[("tool", '{"what": "x"}')]] * 3, context_tokens=8000)
+    play = Play(tools=tools, models=[("main", model)], max_steps=3)
+    play.hear("what stands in the three files?")
+    play.go()
+    assert all("three files" in lines[1].text for lines in model.seen)
+    assert {asked.since for asked in play.of(ModelAsked)} == {11}

@@ -176,10 +176,19 @@ class _Turn:
         system = Line(role="system", text=self.lent.system)
         fixed = line_tokens(system) + tools_tokens(self.specs)
         room = max(256, int(model.context_tokens * PROMPT_SHARE) - fixed)
-        kept = fit(self.groups, room)
+        kept = self.with_question(fit(self.groups, room))
         lines = [system, *(line for group in kept for line in group.lines)]
         estimate = fixed + sum(group.tokens for group in kept)
-        return lines, kept[0].number if kept else self.number, estimate
+        # Not the first one's: an answer has a higher number than words that came meanwhile.
+        since = min((group.number for group in kept), default=self.number)
+        return lines, since, estimate
+
+    def with_question(self, kept: Sequence[Group]) -> Sequence[Group]:
+        """What fits, and before it the words to be answered where long results drove them out."""
+        if any(group.lines[0].role == "user" for group in kept):
+            return kept
+        asked = [group for group in self.groups if group.lines[0].role == "user"]
+        return [*asked[-1:], *kept]
 
     def apology(self, refusal: str, failure: str) -> str:
         """What a person is told when no model answered."""

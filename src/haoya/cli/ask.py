@@ -21,7 +21,7 @@ from haoya.core.message import Outbound
 
 def ask(
     *question: Annotated[str, Parameter(help=say("option.question"))],
-    room: Annotated[str, Parameter(help=say("option.room"))] = "cli",
+    room: Annotated[str, Parameter(help=say("option.room"))] = "main",
     timeout: Annotated[float, Parameter(help=say("option.timeout"))] = 300.0,
     view: Lent,
 ) -> int:

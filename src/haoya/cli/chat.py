@@ -27,7 +27,7 @@ PROMPT = "› "
 
 def chat(
     *,
-    room: Annotated[str, Parameter(help=say("option.room"))] = "cli",
+    room: Annotated[str, Parameter(help=say("option.room"))] = "main",
     timeout: Annotated[float, Parameter(help=say("option.timeout"))] = 300.0,
     view: Lent,
 ) -> int:
