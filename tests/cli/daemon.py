@@ -78,11 +78,12 @@ ANSWERS: dict[str, Any] = {
             "asked": "hi\nthere " * 20,
             "answer": "hello",
             "state": "answered",
+            "tools": ["clock"],
             "seconds": 1.5,
         }
     ],
     "why": {
-        "message": "m1",
+        "message": 9,
         "state": "waiting",
         "summary": "it waits for the model",
         "steps": [{"at": NOW, "what": "received", "detail": ""}],

@@ -15,8 +15,10 @@ WALLS = {
     ("runtime/supervisor.py", "supervise"),
     ("runtime/conversations.py", "Conversations._turn"),
     ("agent/turn.py", "_run"),
+    ("runtime/registry.py", "find"),
 }
-"""Where any fault is caught: around a part, a turn, a tool. Nowhere else."""
+"""Where any fault is caught: around a part, a turn, a tool, the loading of a package. Nowhere
+else."""
 
 PARSERS = {
     "api/": "HTTP bodies and answers to verbs",

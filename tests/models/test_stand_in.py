@@ -18,6 +18,8 @@ def said(*messages: Message, max_tokens: int | None = None) -> Answer:
         ("the tool is blunt", "heard: the tool is blunt"),
         ("long 3", "word1 word2 word3"),
         ("Ann: long 2", "word1 word2"),
+        ("#t7 long 2", "word1 word2 #t7"),
+        ("#t7 hello", "heard: #t7 hello"),
     ],
 )
 def test_words_follow_from_the_last_user_line(text: str, words: str) -> None:
@@ -39,6 +41,11 @@ def test_calls_follow_from_the_last_user_line(text: str, calls: list[tuple[str, 
     results = [Message("tool", f"r{i}") for i in range(len(calls))]
     done = said(Message("user", text), Message("assistant"), *results)
     assert done.text == "done: " + " ; ".join(f"r{i}" for i in range(len(calls)))
+
+
+def test_a_tag_ends_the_answer_to_a_result_too() -> None:
+    lines = [Message("user", "#t7 tool a {}"), Message("assistant"), Message("tool", "r")]
+    assert said(*lines).text == "done: r #t7"
 
 
 def test_forever_never_answers() -> None:

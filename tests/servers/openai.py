@@ -11,9 +11,11 @@ prints `{"port": N}` when it listens. The answer follows from the last user line
     long N                         N words
     anything else                  `heard: <text>`
 
-A prefix before the first word (a name, a time) is allowed. JSON that is none is passed on as it
-is. `POST /control` changes the behaviour (fields of `Control`; `{"reset": true}` undoes all),
-`GET /control/requests` returns `{"count", "requests"}`, the newest bodies last.
+A prefix before the first word (a name, a time) is allowed; one with a `#tag` in it ends the
+answer with that tag, so that each answer can be told from all others. JSON that is none is
+passed on as it is. `POST /control` changes the behaviour (fields of `Control`;
+`{"reset": true}` undoes all), `GET /control/requests` returns `{"count", "requests"}`, the
+newest bodies last.
 
 Written on raw streams because benchmarks run against it: a request costs about 0.2 ms.
 """

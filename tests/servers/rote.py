@@ -15,6 +15,7 @@ _CALLS = re.compile(r"(?:^|\s)(?:tools?|forever) (?=[\w.-]+ *\{)")
 _NAME = re.compile(r"[\s;]*([\w.-]+)\s*(?=\{)")
 _LONG = re.compile(r"(?:^|\s)long (\d+)\s*$")
 _DATA_URL = re.compile(r'"data:[^"]*"')
+_TAG = re.compile(r"(?:^|\s)(#\w+)(?=\s)")
 
 
 class Function(msgspec.Struct):
@@ -114,6 +115,8 @@ def answer(body: Body) -> Answer:
         said = " ".join(f"word{i}" for i in range(1, int(long[1]) + 1))
     else:
         said = f"heard: {text}" + (f" (+{line.images} images)" if line.images else "")
+    if (tag := _TAG.search(text)) and tag[1] not in said:
+        said = f"{said} {tag[1]}"
     cut = body.max_tokens is not None and tokens(said) > body.max_tokens
     if cut and body.max_tokens is not None:
         said = " ".join(said.split(" ")[: max(1, body.max_tokens // 2)])

@@ -16,6 +16,8 @@ from haoya.cli.words import say
 from haoya.core.errors import ConfigError, Unready
 from haoya.core.message import Button, Outbound, text_of
 
+DOOR = "local"
+"""The channel that this terminal is on; its messages are known as `local:ID`."""
 AGAIN_SECONDS = 1.0
 """How long after the house said `Unready` a message is sent again."""
 PIECE_SECONDS = 0.5

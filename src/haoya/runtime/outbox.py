@@ -47,6 +47,7 @@ class Outbox:
         self.queues: dict[str, deque[Owed]] = {}
         self.known: set[int] = set()
         self.lanes: set[str] = set()
+        self.reading = False
         self.tasks: asyncio.TaskGroup | None = None
         self.room = asyncio.Semaphore(LANES)
 
@@ -68,8 +69,11 @@ class Outbox:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self.tasks = tasks
+                self.reading = True
                 for owed in await self.journal.owed(self.channel):
                     self.push(owed)
+                self.reading = False
+                self.known = {one.entry.number for line in self.queues.values() for one in line}
                 await asyncio.Event().wait()
         finally:
             self.tasks = None
@@ -80,7 +84,9 @@ class Outbox:
         while queue:
             async with self.room:
                 await self._deliver(queue[0])
-            self.known.discard(queue.popleft().entry.number)
+            paid = queue.popleft().entry.number
+            if not self.reading:  # what is read may be older than this payment
+                self.known.discard(paid)
         self.lanes.discard(key)
         del self.queues[key]
 
