@@ -49,20 +49,24 @@ def test_other_machines_are_not_let_in(tmp_path: Path, host: str) -> None:
     assert "127.0.0.1" in raised.value.cure
 
 
+def _eager_sockets(port: int) -> list[int]:
+    """TCP_NODELAY of each of this process's sockets at the server's end of a port."""
+    found: list[int] = []
+    for path in list(Path("/proc/self/fd").iterdir()):
+        try:
+            with socket.socket(fileno=os.dup(int(path.name))) as end:
+                if end.family == socket.AF_INET and end.getsockname()[1] == port:
+                    found.append(end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        except OSError:
+            continue
+    return found
+
+
 async def _is_eager(folder: Path) -> bool:
-    seen: list[int] = []
     async with serve(House(Home(folder=folder)), ApiSettings(port=0)) as url:
-        port = int(url.rpartition(":")[2])
         async with httpx2.AsyncClient() as client:
             await client.get(f"{url}/healthz", timeout=SECONDS)
-            for number in map(int, (path.name for path in Path("/proc/self/fd").iterdir())):
-                try:
-                    with socket.socket(fileno=os.dup(number)) as end:
-                        if end.family == socket.AF_INET and end.getsockname()[1] == port:
-                            seen.append(end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-                except OSError:
-                    continue
-    return 1 in seen
+            return 1 in _eager_sockets(int(url.rpartition(":")[2]))
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux to look at sockets")
