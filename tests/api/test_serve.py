@@ -63,10 +63,10 @@ def _eager_sockets(port: int) -> list[int]:
 
 
 async def _is_eager(folder: Path) -> bool:
-    async with serve(House(Home(folder=folder)), ApiSettings(port=0)) as url:
-        async with httpx2.AsyncClient() as client:
-            await client.get(f"{url}/healthz", timeout=SECONDS)
-            return 1 in _eager_sockets(int(url.rpartition(":")[2]))
+    house = House(Home(folder=folder))
+    async with serve(house, ApiSettings(port=0)) as url, httpx2.AsyncClient() as client:
+        await client.get(f"{url}/healthz", timeout=SECONDS)
+        return 1 in _eager_sockets(int(url.rpartition(":")[2]))
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux to look at sockets")
