@@ -96,8 +96,8 @@ class Terminal:
 
 
 @asynccontextmanager
-async def terminal(home: Path) -> AsyncGenerator[Terminal, None]:
-    reader, writer = await asyncio.open_unix_connection(socket_path(home), limit=4_000_000)
+async def terminal(home: Path, limit: int = 4_000_000) -> AsyncGenerator[Terminal, None]:
+    reader, writer = await asyncio.open_unix_connection(socket_path(home), limit=limit)
     try:
         yield Terminal(reader, writer)
     finally:
@@ -106,7 +106,7 @@ async def terminal(home: Path) -> AsyncGenerator[Terminal, None]:
 
 async def until(claim: Callable[[], bool]) -> None:
     async with asyncio.timeout(SECONDS):
-        while not claim():  # noqa: ASYNC110 - nothing to wait on: the claim is any claim
+        while not claim():
             await asyncio.sleep(0.005)
 
 
@@ -118,7 +118,7 @@ def run(body: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
-def said(id: str, text: str = "", *, room: str = "cli", **more: Any) -> Outbound:
+def said(id: str, text: str = "", *, room: str = "main", **more: Any) -> Outbound:
     address = Address(channel="local", room=room)
     return Outbound(id=id, address=address, parts=(Text(text=text or id),), **more)
 
@@ -144,14 +144,14 @@ def test_words_reach_the_house_and_are_acknowledged_once_stored(tmp_path: Path) 
     async def body() -> None:
         async with house(tmp_path) as here, terminal(tmp_path) as us:
             here.open.clear()
-            us.write({"say": {"text": "你好", "id": "m1"}, "id": 7}, {"watch": {"room": "cli"}})
-            assert await us.read() == {"watching": {"room": "cli"}}  # and not yet stored
+            us.write({"say": {"text": "你好", "id": "m1"}, "id": 7}, {"watch": {"room": "main"}})
+            assert await us.read() == {"watching": {"room": "main"}}  # and not yet stored
             here.open.set()
             assert await us.read() == {"stored": {"id": "m1"}, "id": 7}
         (inbound,) = here.heard
         assert inbound.id == "m1"
         assert text_of(inbound.parts) == "你好"
-        assert inbound.address == Address(channel="local", room="cli", kind="dm")
+        assert inbound.address == Address(channel="local", room="main", kind="dm")
         assert (inbound.sender.id, inbound.sender.proof) == ("owner", "network")
         assert inbound.sender.name
         assert inbound.direct
@@ -189,13 +189,13 @@ def test_a_message_without_an_id_gets_one(tmp_path: Path) -> None:
 def test_watchers_see_only_their_room(tmp_path: Path) -> None:
     async def body() -> None:
         async with house(tmp_path) as here, terminal(tmp_path) as us, terminal(tmp_path) as other:
-            us.write({"watch": {"room": "cli"}})
+            us.write({"watch": {"room": "main"}})
             other.write({"watch": {"room": "work"}})
             await us.read()
             await other.read()
             receipt = await here.connection.send(said("1", "for work", room="work"))
             await here.connection.draft(said("2", "thin", finality="draft"))
-            await until(lambda: not next(iter(here.connection._watchers["cli"]))._draft)
+            await until(lambda: not next(iter(here.connection._watchers["main"]))._draft)
             await here.connection.send(said("2", "thinking done", answers=("m1",)))
             assert receipt.status == "sent"
             assert shown(await other.read()) == "for work"
@@ -233,7 +233,7 @@ def test_an_answer_said_while_nobody_watched_comes_to_who_awaits_it(tmp_path: Pa
 
 def test_a_watcher_that_does_not_read_loses_drafts_and_no_finals(tmp_path: Path) -> None:
     async def body() -> None:
-        async with house(tmp_path) as here, here.connection.watch("cli") as lines:
+        async with house(tmp_path) as here, here.connection.watch("main") as lines:
             for n in range(500):
                 await here.connection.draft(said("a", f"draft {n}", finality="draft"))
             await here.connection.send(said("a", "first"))
@@ -242,6 +242,21 @@ def test_a_watcher_that_does_not_read_loses_drafts_and_no_finals(tmp_path: Path)
                 await here.connection.draft(said("c", f"more {n}", finality="draft"))
             seen = [text_of((await anext(lines)).parts) for _ in range(3)]
             assert seen == ["first", "second", "more 499"]
+
+    run(body)
+
+
+def test_a_sending_returns_once_the_watchers_have_it(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with house(tmp_path) as here, here.connection.watch("main") as lines:
+            async with asyncio.TaskGroup() as group:
+                sending = group.create_task(here.connection.send(said("a")))
+                assert (await anext(lines)).id == "a"
+                await asyncio.sleep(0)
+                assert not sending.done()  # taken, and not yet dealt with
+                await here.connection.draft(said("b", finality="draft"))
+                assert (await anext(lines)).id == "b"
+            assert (await sending).status == "sent"
 
     run(body)
 
@@ -267,18 +282,16 @@ def test_a_slow_terminal_gets_every_final_in_order(tmp_path: Path) -> None:
 
 def test_a_terminal_that_never_reads_is_sent_away_not_cheated(tmp_path: Path) -> None:
     async def body() -> None:
-        async with house(tmp_path) as here, terminal(tmp_path) as us:
+        async with house(tmp_path) as here, terminal(tmp_path, limit=1000) as us:
             us.write({"watch": {}})
             await us.read()
             for n in range(WAITING_FINALS + 200):
                 await here.connection.send(said(str(n), "z" * 6_000))
-            watcher = next(iter(here.connection._watchers["cli"]))
+            watcher = next(iter(here.connection._watchers["main"]))
             assert watcher._gone
-            us.reader._limit = 1 << 30  # type: ignore[attr-defined]
-            ids: list[int] = []
             async with asyncio.timeout(SECONDS):
-                while line := await us.reader.readline():
-                    ids.append(int(json.loads(line)["outbound"]["id"]))
+                *lines, _cut_off = (await us.reader.read()).split(b"\n")
+            ids = [int(json.loads(line)["outbound"]["id"]) for line in lines]
             assert ids == list(range(len(ids)))  # no hole before the end
             await until(lambda: not here.connection.peers)
 
@@ -380,7 +393,7 @@ def test_the_desk_hands_in_and_learns_of_a_house_that_cannot_store(tmp_path: Pat
         with pytest.raises(Unready):
             await connection.send(said("1"))
         with pytest.raises(Unready):
-            async with connection.watch("cli"):
+            async with connection.watch("main"):
                 pass
 
     run(body)
@@ -394,7 +407,7 @@ def test_closing_tells_all_who_wait(tmp_path: Path) -> None:
         async with terminal_after(tmp_path, verbs) as (us, here):
             here.open.clear()
             us.write({"watch": {}}, {"call": {"verb": "never"}}, {"say": {"text": "a", "id": "m"}})
-            assert await us.read() == {"watching": {"room": "cli"}}
+            assert await us.read() == {"watching": {"room": "main"}}
             await until(here.connection._heard.empty)
         lines = [json.loads(line) for line in (await us.reader.read()).splitlines()]
         assert {"stored": {"id": "m"}} not in lines

@@ -23,6 +23,7 @@ Evidence = Literal["real", "emulator", "stand-in"]
 someone else wrote, or a small implementation of ours."""
 
 Ability = Literal[
+    "people",  # ann and bob are two different senders
     "restarts",  # kill() and back() work
     "accounts",  # settings(0) and settings(1) are two accounts that work at once
     "rooms",  # people can speak in the shared room `room`

@@ -3,6 +3,7 @@ import asyncio
 import logging
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,6 +120,24 @@ def test_a_read_only_disk_refuses_writing_and_lets_read(tmp_path: Path) -> None:
         with pytest.raises(Unready, match="blob store: the disk or folder is read-only"):
             asyncio.run(store.put(b"x"))
         store.close()
+
+
+def test_a_read_only_disk_with_an_unfinished_log_says_so(tmp_path: Path) -> None:
+    async def write() -> None:
+        async with open_journal(tmp_path / "home") as journal:
+            await journal.append(HOME, received("1"))
+            for name in ("journal.db", "journal.db-wal"):
+                shutil.copy(tmp_path / "home" / name, disk.folder / name)
+
+    async def read() -> None:
+        with pytest.raises(Unready, match=r"journal: .* cannot be opened"):
+            async with open_journal(disk.folder, read_only=True):
+                pass
+
+    with small_disk(tmp_path / "disk", "2m") as disk:
+        asyncio.run(write())
+        disk.make_read_only()
+        asyncio.run(read())
 
 
 @contextmanager

@@ -132,6 +132,12 @@ def open_calls(entries: Iterable[Entry], turn: int) -> tuple[OpenCall, ...]:
     return tuple(calls.values())
 
 
+def steps_taken(entries: Iterable[Entry], turn: int) -> int:
+    """How many answers the models of a turn have given, before a crash or question broke it off."""
+    answers = [e.event for e in entries if isinstance(e.event, ModelAnswered)]
+    return max((answer.step for answer in answers if answer.turn == turn), default=0)
+
+
 def groups_of(entries: Sequence[Entry], turn: int, address: Address) -> list[Group]:
     """What the model of `turn` reads of a conversation, oldest first, in causal order.
 

@@ -86,13 +86,19 @@ Step = tuple[Event | Answer | AskOwner, ...]
 
 
 async def turn(
-    number: int, groups: Sequence[Group], pending: Sequence[OpenCall], lent: Lent
+    number: int,
+    groups: Sequence[Group],
+    pending: Sequence[OpenCall],
+    lent: Lent,
+    *,
+    taken: int = 0,
 ) -> AsyncGenerator[Step | TextDelta | Retracted, None]:
     """Think until there is an answer.
 
     `number` is the turn, `groups` its history, `pending` the calls a crash or a question left
-    open. Yields steps to be written, and words as they stream (ephemeral). Ends after a step
-    with `Answer` or `AskOwner`.
+    open, `taken` the steps it had taken before: they count, and the ids of calls go on from there,
+    for a call's id is the key of its effect. Yields steps to be written, and words as they stream
+    (ephemeral). Ends after a step with `Answer` or `AskOwner`.
     """
     thinking = _Turn(number, list(groups), lent)
     if pending:
@@ -100,7 +106,7 @@ async def turn(
             yield step
             if _pauses(step):
                 return
-    for step_number in range(1, lent.max_steps + 1):
+    for step_number in range(taken + 1, lent.max_steps + 1):
         asked: tuple[ToolCall, ...] = ()
         async with aclosing(thinking.think(step_number)) as steps:
             async for step in steps:
@@ -170,10 +176,19 @@ class _Turn:
         system = Line(role="system", text=self.lent.system)
         fixed = line_tokens(system) + tools_tokens(self.specs)
         room = max(256, int(model.context_tokens * PROMPT_SHARE) - fixed)
-        kept = fit(self.groups, room)
+        kept = self.with_question(fit(self.groups, room))
         lines = [system, *(line for group in kept for line in group.lines)]
         estimate = fixed + sum(group.tokens for group in kept)
-        return lines, kept[0].number if kept else self.number, estimate
+        # Not the first one's: an answer has a higher number than words that came meanwhile.
+        since = min((group.number for group in kept), default=self.number)
+        return lines, since, estimate
+
+    def with_question(self, kept: Sequence[Group]) -> Sequence[Group]:
+        """What fits, and before it the words to be answered where long results drove them out."""
+        if any(group.lines[0].role == "user" for group in kept):
+            return kept
+        asked = [group for group in self.groups if group.lines[0].role == "user"]
+        return [*asked[-1:], *kept]
 
     def apology(self, refusal: str, failure: str) -> str:
         """What a person is told when no model answered."""

@@ -123,22 +123,17 @@ class Guard:
             await _answer(send, 401, REFUSAL, ("www-authenticate", "Bearer"))
 
     def _known(self, scope: Scope, headers: Headers) -> tuple[bool, bool]:
-        """Whether the request bears a good key, and whether it bears a wrong one."""
+        """Whether the request bears a good key, and whether it bears a wrong token (a session
+        that has ended is no wrong token)."""
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme:
             good = scheme.lower() == "bearer" and hmac.compare_digest(
                 _digest(given.strip()), self.digest
             )
             return good, not good
-        cookie = self.cookie(headers)
-        if not cookie:
-            return False, False
-        good = self.window.sessions.knows(cookie)
-        return good and self._same_page(scope["method"], headers), not good
-
-    def cookie(self, headers: Headers) -> str:
-        """Our session cookie, or nothing."""
-        return session_cookie(headers, self.window.cookie)
+        cookie = session_cookie(headers, self.window.cookie)
+        known = bool(cookie) and self.window.sessions.knows(cookie)
+        return known and self._same_page(scope["method"], headers), False
 
     def _own_origin(self, headers: Headers) -> bool:
         """A browser that names an origin must name ours, as it was reached."""

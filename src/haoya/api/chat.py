@@ -89,9 +89,9 @@ async def call(request: Request) -> Response:
 async def events(request: Request) -> ASGIApp:
     """All that happens in a room from line `after` on, as server-sent events, without end.
 
-    message, busy, idle, asked, decided and state are facts; a client that was away gives the
-    last id it has seen as `after` (or `Last-Event-ID`) and misses none. `draft` is an answer as
-    it grows; it has no id and may be lost.
+    `message`, `busy`, `idle`, `asked` and `decided` are facts; a client that was away gives the
+    last id it has seen as `after` (or `Last-Event-ID`) and misses none. `state` tells whether
+    the journal is open, `draft` is an answer as it grows; they have no id and may be lost.
     """
     window = window_of(request)
     room = request.query_params.get("room", "main")
@@ -101,10 +101,11 @@ async def events(request: Request) -> ASGIApp:
         raise Refusal(400, f"after: {after!r} is no number", code="invalid_value", param="after")
 
     async def play(write: Write) -> None:
+        place = Place(int(after))
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_facts(window, address.key, int(after), write))
+            tasks.create_task(_facts(window, address.key, place, write))
             tasks.create_task(_drafts(window, room, write))
-            tasks.create_task(_beats(write))
+            tasks.create_task(_beats(place, write))
 
     return EventStream(window, play, lambda _: _state(ready=False, reason="closing"))
 
@@ -127,7 +128,14 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     more: bool
 
 
-async def _facts(window: Window, key: str, after: int, write: Write) -> None:
+class Place:
+    """How far a watcher has followed the journal."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+
+async def _facts(window: Window, key: str, place: Place, write: Write) -> None:
     """Tell the lines of the journal that concern one conversation, however often it shuts."""
     house = window.house
     while True:
@@ -136,11 +144,11 @@ async def _facts(window: Window, key: str, after: int, write: Write) -> None:
         if gateway is not None:
             await write(_state(ready=True))
             try:
-                async with aclosing(gateway.journal.follow(after)) as entries:
+                async with aclosing(gateway.journal.follow(place.after)) as entries:
                     async for entry in entries:
-                        after = entry.number
                         if told := told_of(entry, key):
                             await write(told)
+                        place.after = entry.number
             except Unready:
                 pass  # The journal shut; the line below says so.
             await write(_state(ready=False, reason=house.trouble()))
@@ -193,9 +201,11 @@ async def _draft(outbound: Outbound, shown: Draft, write: Write) -> Draft:
     return Draft(id=outbound.id, text=text, more=False)
 
 
-async def _beats(write: Write) -> None:
+async def _beats(place: Place, write: Write) -> None:
+    """Signs of life. Each tells how far the watcher has come, so that one who returns to a quiet
+    room of a busy house need not read all of it again."""
     while True:
-        await write(b": beat\n\n")
+        await write(b"id: %d\n\n" % place.after)
         await asyncio.sleep(BEAT_SECONDS)
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 
 import msgspec
 
+from haoya.api.history import question_id
 from haoya.api.stream import BEAT_SECONDS
 from haoya.core.errors import ConfigError, Unready
 from haoya.core.event import Admitted, Entry, ModelAnswered, Refused, Said, kind_of
@@ -18,6 +19,9 @@ HAND_IN_SECONDS = 30.0
 
 ANSWER_SECONDS = 1800.0
 """How long an answer is waited for; it stands in the conversation whenever it comes."""
+
+QUESTION_SECONDS = 2.0
+"""How long a question may take from being shown to being open."""
 
 _FATE = frozenset({kind_of(Admitted), kind_of(Refused)})
 _ANSWERS = frozenset({kind_of(Said), kind_of(Refused)})
@@ -71,6 +75,7 @@ async def exchange(
                 if fate.refused or turn_of(outbound) >= fate.admitted > 0:
                     yield outbound
             elif fate.refused or is_question(outbound, inbound.address.key):
+                await _open(house, outbound)
                 yield outbound
                 return
     raise Unready("there is no answer yet; it will stand in the conversation", retry_after=60)
@@ -118,6 +123,17 @@ def is_question(outbound: Outbound, key: str) -> bool:
     """Whether this asks the owner about a call of the conversation with that key."""
     buttons = any(isinstance(part, Button) for part in outbound.parts)
     return buttons and outbound.id.startswith(f"ask:{key}:")
+
+
+async def _open(house: House, outbound: Outbound) -> None:
+    """Wait until a question can be answered: it is shown a moment before it is written down."""
+    deadline = asyncio.get_running_loop().time() + QUESTION_SECONDS
+    while is_question(outbound, outbound.address.key) and house.gateway is not None:
+        if any(question_id(entry) == outbound.id for entry in house.gateway.questions.values()):
+            return
+        if asyncio.get_running_loop().time() > deadline:
+            return
+        await asyncio.sleep(0.01)
 
 
 async def _fate(house: House, inbound: Inbound) -> Fate:

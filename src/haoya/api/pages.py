@@ -14,6 +14,8 @@ FILES = {
     "/": "index.html",
     "/theme.js": "theme.js",
     "/chat.mjs": "chat.mjs",
+    "/view.mjs": "view.mjs",
+    "/unsent.mjs": "unsent.mjs",
     "/wire.mjs": "wire.mjs",
     "/markdown.mjs": "markdown.mjs",
     "/words.mjs": "words.mjs",

@@ -37,7 +37,8 @@ async def attend(window: Window, receive: Receive, work: Awaitable[Result]) -> R
         while (await receive())["type"] != "http.disconnect":
             pass
         gone = True
-        leash.reschedule(asyncio.get_running_loop().time())
+        if not leash.expired():
+            leash.reschedule(asyncio.get_running_loop().time())
 
     try:
         async with asyncio.timeout(0 if window.closing else None) as leash:

@@ -48,7 +48,8 @@ class Window:
         self.closing = True
         now = asyncio.get_running_loop().time()
         for leash in tuple(self.leashes):
-            leash.reschedule(now)
+            if not leash.expired():  # Its client may have hung up this very moment.
+                leash.reschedule(now)
 
 
 def window_of(connection: HTTPConnection) -> Window:

@@ -168,7 +168,7 @@ class Run(Answer, frozen=True, kw_only=True):
     state: str = ""
     model: str = ""
     steps: int = 0
-    tools: int = 0
+    tools: list[str] = []
     tokens: int = 0
     seconds: float = 0
     entries: list[RunLine] = []
@@ -185,7 +185,7 @@ class WhyStep(Answer, frozen=True, kw_only=True):
 class Why(Answer, frozen=True, kw_only=True):
     """`why`: what happened to a message."""
 
-    message: str = ""
+    message: int = 0
     conversation: str = ""
     state: str = ""
     summary: str = ""

@@ -81,19 +81,21 @@ def build() -> App:
     """The commands with their help, none of them loaded."""
     app = _group("haoya", say("help.haoya"))
     groups = {"": app}
-    for words, target in COMMANDS.items():
+    for place, (words, target) in enumerate(COMMANDS.items()):
         group, _, name = words.rpartition(" ")
         if group not in groups:
-            groups[group] = _group(group, say(f"help.{group}"))
+            groups[group] = _group(group, say(f"help.{group}"), place)
             app.command(groups[group])
-        groups[group].command(target, name=name, help=say(f"help.{words.replace(' ', '.')}"))
+        help = say(f"help.{words.replace(' ', '.')}")
+        groups[group].command(target, name=name, help=help, sort_key=place)
     return app
 
 
-def _group(name: str, help: str) -> App:
+def _group(name: str, help: str, place: int | None = None) -> App:
     return App(
         name=name,
         help=help,
+        sort_key=place,
         version=__version__,
         version_flags=(),
         help_formatter="plain",

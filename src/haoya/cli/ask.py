@@ -11,7 +11,7 @@ from haoya.cli.answers import Why
 from haoya.cli.client import reach
 from haoya.cli.growing import Growing
 from haoya.cli.house import leave_not_running, shaped
-from haoya.cli.talk import PIECE_SECONDS, Talk, in_pieces, words_of
+from haoya.cli.talk import DOOR, PIECE_SECONDS, Talk, in_pieces, words_of
 from haoya.cli.view import ERROR, OK, Lent, View
 from haoya.cli.words import say
 from haoya.core.errors import ConfigError, Unready
@@ -20,15 +20,15 @@ from haoya.core.message import Outbound
 
 def ask(
     *question: Annotated[str, Parameter(help=say("option.question"))],
-    room: Annotated[str, Parameter(help=say("option.room"))] = "cli",
+    room: Annotated[str, Parameter(help=say("option.room"))] = "main",
     timeout: Annotated[float, Parameter(help=say("option.timeout"))] = 300.0,
     view: Lent,
 ) -> int:
     """Ask the agent and print its answer; what comes on standard input is asked along."""
-    text = _text(" ".join(question))
     talk = Talk(view.home, room)
     if not talk.connect():
         leave_not_running(view)
+    text = _text(" ".join(question))
     asked = time.monotonic()
     id = talk.say(text)
     try:
@@ -37,7 +37,7 @@ def ask(
         stored = id not in talk.unstored
         view.complain(
             say("ask.gone.stored" if stored else "ask.gone.lost"),
-            say("ask.gone.cure", id=id) if stored else say("down.cure"),
+            say("ask.gone.cure", id=f"{DOOR}:{id}") if stored else say("down.cure"),
             kind="gone",
         )
         return ERROR
@@ -96,7 +96,7 @@ def _reason(view: View, id: str) -> str:
     try:
         if client := reach(view.home):
             with client:
-                return shaped(client.call("why", {"message": id}, 5), Why).summary
+                return shaped(client.call("why", {"message": f"{DOOR}:{id}"}, 5), Why).summary
     except (ConfigError, Unready):
         pass
-    return f"haoya why {id}"
+    return f"haoya why {DOOR}:{id}"

@@ -38,7 +38,7 @@ def restore(
     if client := reach(view.home):
         client.close()
         raise ConfigError(say("backup.running", home=view.home), cure="haoya down")
-    room(view, "haoya.runtime.backup", "restore")(file.absolute(), view.home, force)
+    room(view, "haoya.runtime.backup", "restore")(file.absolute(), view.home, force=force)
     return _done(view, "backup.restored", file)
 
 

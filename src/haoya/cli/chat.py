@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from haoya.cli.growing import Growing
 from haoya.cli.house import leave_not_running
-from haoya.cli.talk import Talk, words_of
+from haoya.cli.talk import DOOR, Talk, words_of
 from haoya.cli.view import ERROR, OK, USAGE, Lent, View, paint
 from haoya.cli.words import say
 from haoya.core.errors import ConfigError, Unready
@@ -26,7 +26,7 @@ PROMPT = "› "
 
 def chat(
     *,
-    room: Annotated[str, Parameter(help=say("option.room"))] = "cli",
+    room: Annotated[str, Parameter(help=say("option.room"))] = "main",
     timeout: Annotated[float, Parameter(help=say("option.timeout"))] = 300.0,
     view: Lent,
 ) -> int:
@@ -146,7 +146,7 @@ def _piped(talk: Talk, timeout: float, view: View) -> int:
         if line.strip():
             id = talk.say(line.strip())
             if not _until(talk, lambda id=id: id not in talk.awaited, timeout, notices=True):
-                view.complain(say("ask.late", seconds=round(timeout)), f"haoya why {id}")
+                view.complain(say("ask.late", seconds=round(timeout)), f"haoya why {DOOR}:{id}")
                 return ERROR
     if not _until(talk, lambda: not talk.awaited, timeout, notices=False):
         view.complain(say("ask.late", seconds=round(timeout)), "haoya runs list")

@@ -31,7 +31,7 @@ def set_secret(name: SecretName, /, *, view: Lent) -> int:
 
 def list_secrets(*, view: Lent) -> int:
     """Show the names of the secrets, never their values."""
-    names = sorted(map(str, read(view.home).keys()))
+    names = sorted(read(view.home).unwrap())
     if view.json:
         view.document(names)
     else:

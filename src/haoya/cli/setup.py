@@ -61,6 +61,7 @@ def setup(
     path = view.home / "settings.toml"
     if view.interactive and not yes:
         interview(view, given, force=force)
+        view.print(say("setup.next"))
         return OK
     if path.exists() and not force:
         raise ConfigError(say("setup.exists", path=path), cure="haoya setup --force …")
@@ -70,6 +71,8 @@ def setup(
         channels = {"tg": wishes.telegram_token, "irc": wishes.irc_host}
         named = [name for name, wanted in channels.items() if wanted]
         view.document({"settings": str(path), "model": wishes.model, "channels": named})
+    else:
+        view.print(say("setup.next"))
     return OK
 
 
@@ -95,7 +98,12 @@ def _asked_model(view: View, wishes: Wishes) -> Wishes:
         view.print(say("setup.looking"))
         servers = probe.near()
         shown = [f"{one.maker} {one.url} ({len(one.models)})" for one in servers]
-        chosen = prompt.choose(say("setup.server"), [*shown, say("setup.other")])
+        chosen = prompt.choose(
+            say("setup.server"), [*shown, say("setup.other"), say("setup.later")]
+        )
+        if chosen > len(servers):
+            view.print(say("setup.later.how"))
+            return wishes
         if chosen < len(servers):
             wishes = replace(wishes, model_url=servers[chosen].url)
         else:
@@ -157,8 +165,6 @@ def _write(view: View, wishes: Wishes) -> None:
         path.replace(path.with_name(OLD_NAME))
     write_private(path, text)
     print(say("setup.written", path=path), file=sys.stderr)
-    if not view.json:
-        view.print(say("setup.next"))
 
 
 def _settings(wishes: Wishes, secrets: dict[str, str]) -> str:
@@ -175,11 +181,12 @@ def _settings(wishes: Wishes, secrets: dict[str, str]) -> str:
         document.add(tomlkit.comment(line))
     agent = tomlkit.table().add("model", "main")
     document.add("agent", agent)
-    model = tomlkit.table().add("use", "openai")
-    model.add("base_url", wishes.model_url).add("model", wishes.model)
-    if wishes.key:
-        model.add("api_key", kept(wishes.key, "main-key"))
-    document.add("models", tomlkit.table(is_super_table=True).add("main", model))
+    if wishes.model_url:
+        model = tomlkit.table().add("use", "openai")
+        model.add("base_url", wishes.model_url).add("model", wishes.model)
+        if wishes.key:
+            model.add("api_key", kept(wishes.key, "main-key"))
+        document.add("models", tomlkit.table(is_super_table=True).add("main", model))
     channels = tomlkit.table(is_super_table=True)
     if wishes.telegram_token:
         token = kept(wishes.telegram_token, "tg-token")

@@ -2,6 +2,7 @@
 """A conversation with the daemon over a line that may break: what was typed is kept by its id
 and sent again until it is stored, and nothing is shown twice."""
 
+import contextlib
 import threading
 import time
 import uuid
@@ -15,6 +16,8 @@ from haoya.cli.words import say
 from haoya.core.errors import ConfigError, Unready
 from haoya.core.message import Button, Outbound, text_of
 
+DOOR = "local"
+"""The channel that this terminal is on; its messages are known as `local:ID`."""
 AGAIN_SECONDS = 1.0
 """How long after the house said `Unready` a message is sent again."""
 PIECE_SECONDS = 0.5
@@ -56,10 +59,13 @@ class Talk:
         if client is None:
             return False
         with self._lock:
-            awaiting = [*self.awaited]
-            client.write({"watch": {"room": self.room, "awaiting": awaiting}})
-            for id, text in self.unstored.items():
-                client.write(self._saying(id, text))
+            try:
+                client.write({"watch": {"room": self.room, "awaiting": [*self.awaited]}})
+                for id, text in self.unstored.items():
+                    client.write(self._saying(id, text))
+            except Unready:
+                client.close()
+                return False
             self._client = client
         return True
 
@@ -75,10 +81,7 @@ class Talk:
             self.unstored[id] = text
             self.awaited.add(id)
             if self._client:
-                try:
-                    self._client.write(self._saying(id, text))
-                except Unready:
-                    self._client = None  # `hear` will find out and tell.
+                self._try(self._client, id, text)
         return id
 
     def hear(self, seconds: float) -> Outbound | None:
@@ -130,7 +133,13 @@ class Talk:
             self._again = 0.0
             with self._lock:
                 for id, text in self.unstored.items():
-                    client.write(self._saying(id, text))
+                    self._try(client, id, text)
+
+    def _try(self, client: Client, id: str, text: str) -> None:
+        """Send where the line still holds. Where it does not, what the daemon said before it
+        went is still to be read: `hear` reads on to the end and tells of it there."""
+        with contextlib.suppress(Unready):
+            client.write(self._saying(id, text))
 
     def _saying(self, id: str, text: str) -> object:
         return {"say": {"text": text, "room": self.room, "id": id}}

@@ -41,7 +41,9 @@ class View:
 
     def document(self, result: object) -> None:
         """Show the one JSON document."""
-        print(json.dumps(result, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+        print(
+            json.dumps(result, ensure_ascii=False, indent=2 if _is_terminal(sys.stdout) else None)
+        )
 
     def complain(self, message: str, cure: str = "", *, kind: str = "error") -> None:
         """Say what went wrong and the exact next step."""
@@ -63,8 +65,8 @@ Lent = Annotated[View, Parameter(parse=False)]
 
 def paint(text: str, colour: Colour, stream: TextIO | None = None) -> str:
     """`text` in a colour where the terminal shows colours and NO_COLOR (no-color.org) allows."""
-    stream = stream or sys.stdout
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    if plain or not _is_terminal(stream or sys.stdout):
         return text
     return f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
 

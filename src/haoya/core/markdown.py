@@ -42,8 +42,9 @@ class _Writer:
         self.cells = 0
 
     def put(self, text: str) -> None:
-        self.words.append(text)
-        self.size += len(text)
+        if text:
+            self.words.append(text)
+            self.size += len(text)
 
     def begin(self, style: Style, value: str = "") -> None:
         self.open.append((style, self.size, value))
@@ -77,7 +78,7 @@ class _Writer:
             case "bullet_list_open" | "ordered_list_open":
                 self.gap(lines=1 if self.lists else 2)
                 ordered = token.type.startswith("ordered")
-                self.lists.append(int(token.attrGet("start") or 1) if ordered else None)
+                self.lists.append(int(token.attrs.get("start", 1)) if ordered else None)
             case "bullet_list_close" | "ordered_list_close":
                 self.lists.pop()
             case "list_item_open":
@@ -137,5 +138,12 @@ class _Writer:
     def finish(self) -> tuple[str, tuple[Span, ...]]:
         text = "".join(self.words)
         kept = text.rstrip()
-        spans = [span for span in self.spans if span.start < len(kept)]
+        spans = [_until(span, len(kept)) for span in self.spans if span.start < len(kept)]
         return kept, tuple(sorted(spans, key=lambda span: (span.start, -span.length)))
+
+
+def _until(span: Span, end: int) -> Span:
+    if span.start + span.length <= end:
+        return span
+    length = end - span.start
+    return Span(start=span.start, length=length, style=span.style, value=span.value)

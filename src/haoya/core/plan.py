@@ -140,10 +140,9 @@ def _break(text: str, start: int, end: int) -> int:
         found = text.rfind(mark, start + 1, end)
         if found > start and text[start:found].strip():
             return found
-    window = max(start, end - 256)
-    edges = [match.start() for match in _GRAPHEMES.finditer(text, window, end + 64)]
-    fits = [edge for edge in edges if start < edge <= end]
-    return fits[-1] if fits else end
+    # From the start: in the middle of a run of flags no edge can be told (UAX 29, GB12).
+    edges = [match.start() for match in _GRAPHEMES.finditer(text, start, end + 1)]
+    return next((edge for edge in reversed(edges) if start < edge <= end), end)
 
 
 def _carries(part: Media, capabilities: Capabilities) -> bool:
@@ -168,12 +167,14 @@ def _texts(
     buttons = [part for part in parts if isinstance(part, Button)]
     others = [part for part in parts if not isinstance(part, Button)]
     shown = [_as_text(part, capabilities, lost) for part in others]
-    if buttons and not capabilities.buttons:
-        lost.append("button")
+    shown = [pair for pair in shown if pair[0].strip()]
+    if buttons and not (capabilities.buttons and shown):  # no network hangs buttons on nothing
         listed = "\n".join(f"{i}. {button.label}" for i, button in enumerate(buttons, 1))
         shown.append((listed, ()))
+    if buttons and not capabilities.buttons:
+        lost.append("button")
         buttons = []
-    text, spans = _joined([pair for pair in shown if pair[0].strip()])
+    text, spans = _joined(shown)
     bodies: list[tuple[Part, ...]] = []
     for start, end in _cuts(text, capabilities):
         inside = tuple(_clipped(spans, start, end))
@@ -204,7 +205,7 @@ def _as_text(
             return text_of((part,)), (title,)
         case _:
             kind = str(part.__struct_config__.tag)
-            if kind not in capabilities.says:
+            if kind not in capabilities.says or isinstance(part, _MEDIA):
                 lost.append(kind)
             return text_of((part,)), ()
 

@@ -262,9 +262,14 @@ class Journal:
             raise Unready("journal: closed")
         asked = partial(question, self._reader, *args, **kwargs)
         try:
-            return await self._loop.run_in_executor(self._reading, asked)
+            return await self._loop.run_in_executor(self._reading, self._answer, asked)
         except apsw.Error as error:
             raise explain(error) or error from error
+
+    def _answer(self, asked: Callable[[], _T]) -> _T:
+        if self._closed:
+            raise apsw.InterruptError
+        return asked()
 
 
 @asynccontextmanager

@@ -55,8 +55,8 @@ def project(db: Database, conversation: int, number: int, event: Event) -> None:
             db.execute("INSERT INTO asked VALUES (?1)", (number,))
         case Decided():
             db.execute("DELETE FROM asked WHERE number = ?1", (event.of,))
-        case _:
-            pass
+        case _:  # all other events neither open nor close anything
+            return
 
 
 def _wake(db: Database, conversation: int, number: int) -> None:

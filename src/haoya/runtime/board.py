@@ -16,7 +16,8 @@ State = Literal["opening", "open", "waiting", "parked"]
 
 
 class Health(msgspec.Struct, kw_only=True):
-    """One part's state; times in Unix seconds, 0 for never."""
+    """One part's state; times in Unix seconds, 0 for never. While it opens again, `reason` is
+    still why it was shut."""
 
     state: State = "opening"
     reason: str = ""
@@ -24,6 +25,8 @@ class Health(msgspec.Struct, kw_only=True):
     last_heard: float = 0
     opened: int = 0
     """How many times it has been opened."""
+    told: tuple[State, str] = ("opening", "")
+    """What was logged last."""
 
 
 class Board:
@@ -39,19 +42,16 @@ class Board:
         return self.health.setdefault(key, Health(since=self.clock()))
 
     def report(self, key: str, state: State, reason: str = "") -> None:
-        """Note a part's state; a change is logged once."""
+        """Note a part's state; a change is logged once, an attempt to open never."""
         health = self.part(key)
-        if (health.state, health.reason) == (state, reason):
+        if state != health.state:
+            health.state, health.since = state, self.clock()
+            health.opened += state == "open"
+        if state == "opening" or (state, reason) == health.told:
             return
-        if state == "open":
-            health.opened += 1
-        quiet = state == "opening" or (health.state == "opening" and health.reason == reason)
-        health.state, health.since = state, self.clock()
-        if state != "opening":
-            if health.reason != reason or not quiet or state == "open":
-                level = logging.INFO if state == "open" else logging.WARNING
-                log.log(level, "%s is %s%s", key, state, f": {reason}" if reason else "")
-            health.reason = reason
+        health.reason, health.told = reason, (state, reason)
+        level = logging.INFO if state == "open" else logging.WARNING
+        log.log(level, "%s is %s%s", key, state, f": {reason}" if reason else "")
 
     def heard(self, key: str) -> None:
         """The other side of a channel proved that it is there."""

@@ -10,7 +10,14 @@ from typing import Any
 import msgspec
 
 from haoya.agent.prompt import system_prompt
-from haoya.agent.transcript import KINDS, Standing, groups_of, open_calls, standing
+from haoya.agent.transcript import (
+    KINDS,
+    Standing,
+    groups_of,
+    open_calls,
+    standing,
+    steps_taken,
+)
 from haoya.agent.turn import Answer, AskOwner, Lent, Retracted, Step, turn
 from haoya.core.errors import Unready
 from haoya.core.event import Admitted, Drafted, Entry, Event, ModelAsked, kind_of
@@ -140,7 +147,8 @@ class Conversations:
         lent = self._lent(address, state, language)
         groups = groups_of(entries, state.turn, address)
         pending = open_calls(entries, state.turn)
-        async with aclosing(turn(state.turn, groups, pending, lent)) as steps:
+        taken = steps_taken(entries, state.turn)
+        async with aclosing(turn(state.turn, groups, pending, lent, taken=taken)) as steps:
             async for step in steps:
                 match step:
                     case TextDelta():

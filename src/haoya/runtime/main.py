@@ -2,6 +2,7 @@
 """`haoya up`: one daemon, from start to graceful stop."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
@@ -14,6 +15,9 @@ from haoya.runtime.house import House
 from haoya.runtime.verbs import Verbs, new_link
 
 log = logging.getLogger("haoya")
+
+READY_SECONDS = 2.0
+"""How long the greeting waits for the rest of the house."""
 
 STOP_SECONDS = 5.0
 """A stop that takes longer than this is ended from outside the event loop's order."""
@@ -56,6 +60,9 @@ async def _serve(home: Home, port: int | None) -> int:
 async def _greet(house: House) -> None:
     """Tell the person at the terminal where to go, once the panel is open."""
     await house.window_open.wait()
+    with contextlib.suppress(TimeoutError):  # a failing disk must not hide the link
+        async with asyncio.timeout(READY_SECONDS):
+            await house.ready.wait()
     print(f"haoya is up. Open {new_link(house)}", flush=True)
     print("好呀，已启动。打开上面的链接即可开始聊天（10 分钟内有效，仅一次）。", flush=True)
     print("Another link: haoya open · In this terminal: haoya chat · Stop: Ctrl-C", flush=True)

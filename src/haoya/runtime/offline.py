@@ -83,9 +83,12 @@ def check(home: Home) -> list[Finding]:
 
 def _plugin_faults(settings: Settings) -> list[Finding]:
     findings: list[Finding] = []
+    lent = settings.agent.tools
+    tools = {name: settings.tools.get(name, PartSettings(use=name, table={})) for name in lent}
     groups: tuple[tuple[str, PluginKind, dict[str, PartSettings]], ...] = (
         ("channels", "channel", settings.channels),
         ("models", "model", settings.models),
+        ("tools", "tools", tools),
     )
     for group, kind, parts in groups:
         for name, part in parts.items():

@@ -3,7 +3,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import msgspec
 
@@ -18,6 +19,9 @@ from haoya.runtime.settings import DeliverySettings
 
 SEND_SECONDS = 60.0
 """How long a network may take for one piece before the connection counts as gone."""
+
+LAST_SECONDS = 1.0
+"""What a sending that is under way may still take when the channel closes."""
 
 LANES = 32
 """How many conversations of one channel are served at once."""
@@ -43,6 +47,7 @@ class Outbox:
         self.queues: dict[str, deque[Owed]] = {}
         self.known: set[int] = set()
         self.lanes: set[str] = set()
+        self.reading = False
         self.tasks: asyncio.TaskGroup | None = None
         self.room = asyncio.Semaphore(LANES)
 
@@ -64,8 +69,11 @@ class Outbox:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self.tasks = tasks
+                self.reading = True
                 for owed in await self.journal.owed(self.channel):
                     self.push(owed)
+                self.reading = False
+                self.known = {one.entry.number for line in self.queues.values() for one in line}
                 await asyncio.Event().wait()
         finally:
             self.tasks = None
@@ -76,7 +84,9 @@ class Outbox:
         while queue:
             async with self.room:
                 await self._deliver(queue[0])
-            self.known.discard(queue.popleft().entry.number)
+            paid = queue.popleft().entry.number
+            if not self.reading:  # what is read may be older than this payment
+                self.known.discard(paid)
         self.lanes.discard(key)
         del self.queues[key]
 
@@ -87,7 +97,8 @@ class Outbox:
             await self._write(owed.address, Failed(of=owed.entry.number, error="too old to send"))
             return
         if len(planned.pieces) <= owed.piece:
-            await self._paid(owed, planned, owed.piece, Receipt(), marked=False)
+            nothing = Delivered(of=owed.entry.number, piece=owed.piece, receipt=Receipt())
+            await self._write(owed.address, nothing)
             return
         for index in range(owed.piece, len(planned.pieces)):
             if not await self._piece(owed, planned, index):
@@ -109,7 +120,9 @@ class Outbox:
             if cautious and not drafted:
                 await self._write(address, Sending(of=number, piece=index))
             try:
-                receipt = await self._send(piece, drafted)
+                sent = self._send(piece, drafted)
+                await _finish(self._paid(owed, planned, index, sent, marked=unknown))
+                return True
             except Throttled as error:
                 await self._hold(owed, index, str(error), cautious)
                 await asyncio.sleep(error.retry_after or 1)
@@ -124,8 +137,6 @@ class Outbox:
                     continue
                 await self._write(address, Failed(of=number, error=str(error)))
                 return False
-            await self._paid(owed, planned, index, receipt, marked=unknown)
-            return True
 
     async def _send(self, piece: Outbound, drafted: str) -> Receipt:
         try:
@@ -141,8 +152,10 @@ class Outbox:
             await self._write(owed.address, Held(of=owed.entry.number, piece=index, reason=reason))
 
     async def _paid(
-        self, owed: Owed, planned: Plan, index: int, receipt: Receipt, *, marked: bool
+        self, owed: Owed, planned: Plan, index: int, sent: Awaitable[Receipt], *, marked: bool
     ) -> None:
+        """Wait for the network's receipt and write it down."""
+        receipt = await sent
         last = index >= len(planned.pieces) - 1
         delivered = Delivered(
             of=owed.entry.number,
@@ -156,6 +169,23 @@ class Outbox:
 
     async def _write(self, address: Address, event: Event) -> None:
         await self.journal.append(address, event)
+
+
+async def _finish(work: Coroutine[Any, Any, None]) -> None:
+    """Do it, and when told to stop meanwhile, give it a last moment to come to its end.
+
+    A sending cut off in the middle would have to be sent again without need.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        done, _ = await asyncio.wait([task], timeout=LAST_SECONDS)
+        if not done:
+            task.cancel()
+        elif not task.cancelled():
+            task.exception()
+        raise
 
 
 def _marked(piece: Outbound, capabilities: Capabilities) -> Outbound:

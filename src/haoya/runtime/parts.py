@@ -44,18 +44,25 @@ class Parts:
         self.tasks = tasks
         self.running: dict[str, tuple[Wanted, asyncio.Task[None]]] = {}
         self.told: dict[str, asyncio.Event] = {}
+        self.applying = asyncio.Lock()
 
     async def apply(self, wanted: list[Wanted]) -> None:
         """Make it so: stop what is gone, restart what changed, start what is new.
 
-        A running part whose new settings are broken goes on with the old ones.
+        A running part whose new settings are broken goes on with the old ones. One change at a
+        time: two at once would open a part twice.
         """
+        async with self.applying:
+            await self._apply(wanted)
+
+    async def _apply(self, wanted: list[Wanted]) -> None:
         by_key = {part.key: part for part in wanted}
         for key in [key for key in self.running if key not in by_key]:
             await self._stop(key)
             self.board.forget(key)
         for part in wanted:
             if part.key in self.running and self.running[part.key][0] == part:
+                self.board.find(part.key)
                 continue
             faults = self._faults(part)
             self.board.find(part.key, *faults)

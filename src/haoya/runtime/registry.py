@@ -20,12 +20,21 @@ WINGS: dict[PluginKind, str] = {
 
 
 def find(kind: PluginKind, name: str) -> Plugin[Any, Any]:
-    """The plugin of that kind and name; ConfigError listing what there is."""
-    if name in built_in(kind):
-        module = importlib.import_module(f"haoya.{WINGS[kind]}.{name}")
-        return _checked(module.plugin, kind, name)
-    for entry in importlib.metadata.entry_points(group="haoya.plugins", name=f"{kind}.{name}"):
-        return _checked(entry.load(), kind, name)
+    """The plugin of that kind and name; ConfigError listing what there is, or saying why it
+    cannot be loaded."""
+    try:
+        if name in built_in(kind):
+            module = importlib.import_module(f"haoya.{WINGS[kind]}.{name}")
+            return _checked(module.plugin, kind, name)
+        for entry in importlib.metadata.entry_points(group="haoya.plugins", name=f"{kind}.{name}"):
+            return _checked(entry.load(), kind, name)
+    except ConfigError:
+        raise
+    except Exception as error:  # the wall around foreign code: one package harms one part
+        raise ConfigError(
+            f"{kind} {name!r} cannot be loaded: {type(error).__name__}: {error}",
+            cure="update the package that brings it, or remove this part",
+        ) from error
     known = ", ".join(sorted(built_in(kind)))
     raise ConfigError(
         f"no {kind} plugin is named {name!r}; there are: {known}",

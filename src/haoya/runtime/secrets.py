@@ -3,16 +3,15 @@
 
 import os
 import re
-import tomllib
 
 import tomlkit
 
 from haoya.core.errors import ConfigError
 from haoya.runtime.home import Home
-from haoya.runtime.settings import Finding, Settings, Table
+from haoya.runtime.settings import Finding, Settings, Table, toml_of
 
 _SECRETLIKE = re.compile(r"(^|_)(token|key|password|secret)$")
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def resolve(home: Home, value: str) -> str:
@@ -37,10 +36,10 @@ def resolve(home: Home, value: str) -> str:
 def read_secrets(home: Home) -> dict[str, str]:
     """All named secrets; ConfigError where the file is broken."""
     try:
-        table = tomllib.loads(home.secrets.read_text("utf-8"))
+        table = toml_of(home.secrets.read_text("utf-8-sig"))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"secrets.toml cannot be read: {error}", cure="mend the file or set the secrets anew"
         ) from error
@@ -49,7 +48,7 @@ def read_secrets(home: Home) -> dict[str, str]:
 
 def write_secret(home: Home, name: str, value: str | None) -> None:
     """Set a secret, or remove it with None. The file is readable by the owner alone."""
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise ConfigError(
             f"{name!r} is no name for a secret", cure="use letters, digits, '.', '_' and '-'"
         )

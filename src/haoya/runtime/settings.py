@@ -19,7 +19,7 @@ from haoya.policy.access import Access
 from haoya.runtime.home import Home
 
 Table = dict[str, Any]
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 
 class Section(pydantic.BaseModel):
@@ -170,8 +170,8 @@ def load(home: Home) -> Settings:
     table: Table = {}
     if text is not None:
         try:
-            table = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            table = toml_of(text)
+        except ValueError as error:
             table, said = _last_good(home)
             findings.append(
                 Finding(
@@ -183,6 +183,18 @@ def load(home: Home) -> Settings:
                 )
             )
     return read(table, findings)
+
+
+def toml_of(text: str) -> Table:
+    """The table a TOML text holds; ValueError for every text that is none.
+
+    The parser itself lets a number of thousands of digits and endless brackets through as other
+    errors.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def read(table: Mapping[str, Any], findings: list[Finding] | None = None) -> Settings:
@@ -249,7 +261,7 @@ def _fault(section: str, message: str, cure: str) -> Finding:
 
 def _text(path: Path) -> tuple[str | None, list[Finding]]:
     try:
-        return path.read_text("utf-8"), []
+        return path.read_text("utf-8-sig"), []  # Windows' editors begin with a mark
     except FileNotFoundError:
         return None, [
             Finding(
@@ -267,8 +279,9 @@ def _text(path: Path) -> tuple[str | None, list[Finding]]:
 
 def _last_good(home: Home) -> tuple[Table, str]:
     try:
-        return tomllib.loads(home.last_good.read_text("utf-8")), "the last good settings are used"
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        good = toml_of(home.last_good.read_text("utf-8-sig"))
+        return good, "the last good settings are used"
+    except (OSError, ValueError):
         return {}, "there are no last good settings, so defaults are used"
 
 
@@ -307,7 +320,7 @@ def _parts(
         return found
     for name, part in cast("Table", raw).items():
         section = f"{group}.{name}"
-        if not isinstance(part, dict) or not _NAME.match(name) or name == "local":
+        if not isinstance(part, dict) or not _NAME.fullmatch(name) or name == "local":
             cure = f"write [{group}.NAME], the name of letters, digits, '.', '_' or '-'"
             findings.append(_fault(section, f"[{section}] is no usable section", cure))
             continue

@@ -23,7 +23,7 @@ class Counterpart:
     evidence: Evidence = "real"
     server = "ngircd"
     abilities: frozenset[Ability] = frozenset(
-        {"restarts", "accounts", "rooms", "credentials", "silence"}
+        {"people", "restarts", "accounts", "rooms", "credentials", "silence"}
     )
     plugin: Plugin[Any, Any] = plugin
     room = ROOM

@@ -23,6 +23,7 @@ class Telegram:
     server = "tests/servers/telegram.py"
     abilities: frozenset[Ability] = frozenset(
         {
+            "people",
             "restarts",
             "accounts",
             "rooms",

@@ -9,7 +9,7 @@ from typing import get_args
 
 from haoya.core.capabilities import Capabilities
 from haoya.core.errors import Unready
-from haoya.core.message import Inbound, Outbound, Part, Receipt
+from haoya.core.message import Address, Inbound, Outbound, Part, Receipt
 from haoya.core.plugin import Context
 
 BATCH = 64
@@ -19,18 +19,27 @@ KEPT_ANSWERS = 32
 """How many finals are kept for a watcher that was away when they were said."""
 WAITING_FINALS = 1000
 """Past this a watcher that does not read is sent away, rather than losing one in silence."""
+SEEN_SECONDS = 1.0
+"""How long a sending waits for a watcher to have it."""
 CLOSE_SECONDS = 1.0
 
 _EVERYTHING = frozenset(str(part.__struct_config__.tag) for part in get_args(Part))
 
 
 class Watcher:
-    """One who looks at a room: all finals in order, and the newest draft while there is time."""
+    """One who looks at a room: all finals in order, and the newest draft while there is time.
+
+    Coming back for the next one says that the one before is dealt with (written, shown).
+    """
 
     def __init__(self) -> None:
+        self.late = False
         self._finals: deque[Outbound] = deque()
         self._draft: Outbound | None = None
+        self._in_hand = False
         self._news = asyncio.Event()
+        self._even = asyncio.Event()
+        self._even.set()
         self._gone = ""
 
     def show(self, outbound: Outbound) -> None:
@@ -39,21 +48,31 @@ class Watcher:
             self._draft = outbound
         elif len(self._finals) >= WAITING_FINALS:
             self.leave("this watcher does not read; what it missed is in the journal")
-        else:
+        elif not self._gone:
             self._draft = None
             self._finals.append(outbound)
+            self._even.clear()
         self._news.set()
+
+    async def even(self) -> None:
+        """Return once the watcher has dealt with all finals, or left."""
+        await self._even.wait()
 
     def leave(self, reason: str) -> None:
         """End the watching with `Unready` once the finals at hand are read."""
         self._gone = self._gone or reason
         self._news.set()
+        self._even.set()
 
     def __aiter__(self) -> AsyncIterator[Outbound]:
         return self
 
     async def __anext__(self) -> Outbound:
+        if self._in_hand and not self._finals:
+            self.late = False
+            self._even.set()
         while True:
+            self._in_hand = bool(self._finals)
             if self._finals:
                 return self._finals.popleft()
             if self._gone:
@@ -106,7 +125,12 @@ class LocalConnection:
                 _settle(batch, stored=False)
 
     async def send(self, outbound: Outbound) -> Receipt:
-        """Show it to all who watch its room; a second sending of one id shows nothing."""
+        """Show it to all who watch its room; a second sending of one id shows nothing.
+
+        Returns once the watchers have it, so that a daemon killed right after the receipt has
+        not kept it to itself. A late watcher is waited for once, and then not until it has
+        caught up.
+        """
         if self._closed:
             raise Unready(_CLOSED)
         self.context.alive()
@@ -117,6 +141,7 @@ class LocalConnection:
                 self._known.popitem(last=False)
             self._kept.append(outbound)
             self._show(outbound)
+            await self._seen(outbound.address.room)
         return Receipt(ids=(outbound.id,))
 
     async def draft(self, outbound: Outbound) -> None:
@@ -126,6 +151,10 @@ class LocalConnection:
     async def hand_in(self, inbound: Inbound) -> None:
         """Put a message into `receive`; returns once it is stored. Raises `Unready`."""
         await self.take(inbound)
+
+    def address(self, room: str) -> Address:
+        """Where the conversation named `room` is."""
+        return Address(channel=self.context.name, room=room)
 
     def take(self, inbound: Inbound) -> asyncio.Future[None]:
         """As `hand_in`, in the order of the calls: the future is done once it is stored."""
@@ -158,6 +187,7 @@ class LocalConnection:
 
     def leave(self, room: str, watcher: Watcher) -> None:
         """End what `enter` began."""
+        watcher.leave("left")
         watchers = self._watchers.get(room, set())
         watchers.discard(watcher)
         if not watchers:
@@ -176,6 +206,14 @@ class LocalConnection:
             leash.reschedule(now)
         if peers:
             await asyncio.wait(peers, timeout=CLOSE_SECONDS)
+
+    async def _seen(self, room: str) -> None:
+        for watcher in [one for one in self._watchers.get(room, ()) if not one.late]:
+            try:
+                async with asyncio.timeout(SEEN_SECONDS):
+                    await watcher.even()
+            except TimeoutError:
+                watcher.late = True
 
     def _show(self, outbound: Outbound) -> None:
         for watcher in tuple(self._watchers.get(outbound.address.room, ())):

@@ -3,14 +3,14 @@
 
 The program writes one of these a line, with an `id` of its own choice beside it if it likes:
 
-    {"say": {"text": "hi", "room": "cli", "id": "optional"}}
-    {"watch": {"room": "cli", "awaiting": ["ids of messages whose answers are still missing"]}}
+    {"say": {"text": "hi", "room": "main", "id": "optional"}}
+    {"watch": {"room": "main", "awaiting": ["ids of messages whose answers are still missing"]}}
     {"call": {"verb": "status", "arguments": {}}, "id": 1}
 
 and reads, in the order things happen:
 
     {"stored": {"id": "…"}}              the message is durable; a lost line may be sent again
-    {"watching": {"room": "cli"}}
+    {"watching": {"room": "main"}}
     {"outbound": {…}}                    for watchers; `finality` is draft or final
     {"result": …, "id": 1}
     {"error": {"message": "…", "cure": "…", "kind": "ConfigError"}, "id": 1}
@@ -28,7 +28,7 @@ import msgspec
 
 from haoya.channels.local.connection import LocalConnection, Watcher
 from haoya.core.errors import ConfigError, HaoyaError
-from haoya.core.message import Address, Inbound, Sender, Text
+from haoya.core.message import Inbound, Sender, Text
 
 LINE_BYTES = 1_000_000
 TASKS = 64
@@ -41,14 +41,14 @@ class Say(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Words of the owner. `id` makes a second sending of the same words harmless."""
 
     text: str
-    room: str = "cli"
+    room: str = "main"
     id: str = ""
 
 
 class Watch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Look at a room; finals that answer a message of `awaiting` come again if still at hand."""
 
-    room: str = "cli"
+    room: str = "main"
     awaiting: tuple[str, ...] = ()
 
 
@@ -213,7 +213,7 @@ class Peer:
             raise ConfigError("a message needs words and a room", cure=_FORM)
         return Inbound(
             id=say.id or uuid.uuid4().hex,
-            address=Address(channel=context.name, room=say.room),
+            address=self._connection.address(say.room),
             sender=Sender(id="owner", name=self._name, proof="network"),
             parts=(Text(text=say.text),),
             at=context.clock(),
