@@ -27,7 +27,7 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator["playwright.Browser"]:
     path = chromium()
     with playwright.sync_playwright() as running:
@@ -36,7 +36,7 @@ def browser() -> Iterator["playwright.Browser"]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def model_server() -> Iterator[ModelServer]:
     server = ModelServer()
     yield server
