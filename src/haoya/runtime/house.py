@@ -4,14 +4,12 @@
 import asyncio
 import contextlib
 import logging
-import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
-import watchfiles
 
 from haoya.core.errors import Unready
 from haoya.core.message import Address, Outbound
@@ -38,6 +36,9 @@ DOOR = "local"
 """The channel that is the owner's own door."""
 
 TICK_SECONDS = 5.0
+
+LOOK_SECONDS = 0.25
+"""How often the settings files are looked at; a change counts once two looks agree on it."""
 
 IDLE_CONNECTIONS = 8
 """HTTP connections kept for reuse; the client looks at each idle one for every request."""
@@ -322,22 +323,30 @@ class House:
         self._api = self.tasks.create_task(_as_coroutine(serving))
 
     async def _watch_settings(self) -> None:
-        """Reload when the settings or the secrets change on disk."""
-        files = {self.home.settings.name, self.home.secrets.name}
+        """Reload when the settings or the secrets have changed on disk and stay as they are.
 
-        def ours(_: watchfiles.Change, path: str) -> bool:
-            return os.path.basename(path) in files  # noqa: PTH119
-
+        Looking is cheaper than being told: a watch on the folder wakes up at every line that the
+        journal beside them writes.
+        """
+        loaded = seen = self._stamps()
         while True:
-            try:
-                folder = self.home.folder
-                changes: AsyncGenerator[object] = watchfiles.awatch(  # pyright: ignore[reportUnknownMemberType]
-                    folder, watch_filter=ours, recursive=False, debounce=200
-                )
-                async for _ in changes:
+            await asyncio.sleep(LOOK_SECONDS)
+            before, seen = seen, self._stamps()
+            if seen == before and seen != loaded:
+                loaded = seen
+                with contextlib.suppress(Unready):  # the board tells of a failing disk
                     await self.reload()
-            except (OSError, RuntimeError):
-                await asyncio.sleep(TICK_SECONDS)
+
+    def _stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """What tells one state of the two files from another; None for one that is not there."""
+        stamps: list[tuple[int, int, int] | None] = []
+        for path in (self.home.settings, self.home.secrets):
+            try:
+                found = path.stat()
+                stamps.append((found.st_mtime_ns, found.st_size, found.st_ino))
+            except OSError:
+                stamps.append(None)
+        return tuple(stamps)
 
 
 async def _keep(store: dict[str, Any], name: str, part: Any) -> None:

@@ -61,7 +61,7 @@ class Parts:
             await self._stop(key)
             self.board.forget(key)
         for part in wanted:
-            if part.key in self.running and self.running[part.key][0] == part:
+            if self._runs(part):
                 self.board.find(part.key)
                 continue
             faults = self._faults(part)
@@ -80,6 +80,12 @@ class Parts:
         """Wait until it is known whether a part opens."""
         if key in self.running:
             await self.told[key].wait()
+
+    def _runs(self, part: Wanted) -> bool:
+        """Whether it runs as it is wanted. A parked one has ended and is tried again: a secret or
+        a package it lacked may be there by now."""
+        now, task = self.running.get(part.key, (None, None))
+        return now == part and task is not None and not task.done()
 
     async def _stop(self, key: str) -> None:
         if key in self.running:
