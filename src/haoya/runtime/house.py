@@ -209,7 +209,8 @@ class House:
                 await self.parts.apply(self._wanted())
                 while True:
                     await asyncio.sleep(TICK_SECONDS)
-                    await asks.expire()
+                    with contextlib.suppress(Unready):  # a full disk: the next tick tries again
+                        await asks.expire()
         finally:
             self.ready.clear()
             self.gateway = self.conversations = self.parts = None
@@ -278,7 +279,7 @@ class House:
                 await self.ready.wait()
             gateway = self._gateway()
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(gateway.hear(connection))
+                tasks.create_task(gateway.hear(name, connection))
                 tasks.create_task(gateway.outbox(name).speak(connection))
                 if plugin.silent_seconds:
                     tasks.create_task(self._notice_silence(name, plugin.silent_seconds))
