@@ -135,7 +135,14 @@ class House:
         )
 
     async def reload(self) -> None:
-        """Read the settings anew and change what changed, nothing else."""
+        """Read the settings anew and change what changed, nothing else.
+
+        Goes on to its end even if whoever asked is gone: the window that the wish came through
+        may be among what changes.
+        """
+        await asyncio.shield(self.tasks.create_task(self._reload()))
+
+    async def _reload(self) -> None:
         before = self.settings
         self.settings = load(self.home)
         self._judge_settings()
