@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import watchfiles
 
-from haoya.core.errors import Unready
+from haoya.core.errors import ConfigError, Unready
 from haoya.core.message import Address, Outbound
 from haoya.core.plugin import Call, Context, Plugin
 from haoya.core.ports import Connection, Desk, Memo, Memory, Model, Tool
@@ -27,8 +27,8 @@ from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
 from haoya.runtime.registry import window
-from haoya.runtime.secrets import plain_secrets, resolve
-from haoya.runtime.settings import ApiSettings, Settings, load, remember_good
+from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
+from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
 from haoya.runtime.supervisor import supervise
 from haoya.runtime.watchdog import Watchdog
 
@@ -53,6 +53,7 @@ class House:
         self.board = Board(self.clock)
         self.started = self.clock()
         self.settings: Settings = load(home)
+        self.secrets: dict[str, str] = {}
         self.blobs = BlobStore(home.blobs)
         self.gateway: Gateway | None = None
         self.conversations: Conversations | None = None
@@ -138,8 +139,9 @@ class House:
         before = self.settings
         self.settings = load(self.home)
         self._judge_settings()
-        if self.parts:
+        if self.parts and self.ready.is_set():
             await self.parts.apply(self._wanted())
+            self._remember_settings()
         if before.api != self.settings.api:
             if self._api:
                 self._api.cancel()
@@ -151,18 +153,26 @@ class House:
 
     def _judge_settings(self) -> None:
         findings = [*self.settings.findings, *plain_secrets(self.settings)]
+        try:
+            self.secrets = read_secrets(self.home)
+        except ConfigError as error:
+            findings.append(fault_in("secrets.toml", str(error), error.cure))
         self.board.find("settings", *findings)
-        if not any(finding.severity == "error" for finding in findings):
+
+    def _remember_settings(self) -> None:
+        """Keep a copy of settings in which nothing is wrong, the parts' own sections included."""
+        if not any(finding.severity == "error" for finding in self.board.all_findings()):
             remember_good(self.home)
 
     def _wanted(self) -> list[Wanted]:
         tools = {name: only(name) for name in self.settings.agent.tools}
         tools |= {n: p for n, p in self.settings.tools.items() if n in tools}
+        secrets = self.secrets
         return [
             Wanted(key="memory", kind="memory", name="memory", settings=only("sqlite")),
-            *wanted_parts("models", "model", self.settings.models),
-            *wanted_parts("tools", "tools", tools),
-            *wanted_parts("channels", "channel", self.settings.channels),
+            *wanted_parts("models", "model", self.settings.models, secrets),
+            *wanted_parts("tools", "tools", tools, secrets),
+            *wanted_parts("channels", "channel", self.settings.channels, secrets),
         ]
 
     @asynccontextmanager
@@ -206,6 +216,7 @@ class House:
                 await gateway.recover()
                 self.ready.set()
                 await self.parts.apply(self._wanted())
+                self._remember_settings()
                 while True:
                     await asyncio.sleep(TICK_SECONDS)
                     with contextlib.suppress(Unready):  # a full disk: the next tick tries again
@@ -314,7 +325,10 @@ class House:
         async def use(url: str) -> None:
             self.url = url
             self.window_open.set()
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.url = ""
 
         def report(state: Any, why: str) -> None:
             self.board.report("api", state, why)
