@@ -34,8 +34,10 @@ from haoya.runtime.streaming import Stream
 
 log = logging.getLogger("haoya.runtime")
 
-TURNS_AT_ONCE = 64
-"""Turns that may run at the same time; further conversations wait for their turn."""
+TURNS_AT_ONCE = 24
+"""Turns that may run at the same time; further conversations wait. Each holds some 0.1 MB (an HTTP
+connection, its stream); local servers serve ten at once, and 24 streams of ten seconds are 144
+answers a minute."""
 
 REMEMBERED = 4096
 """Conversations whose prompt's beginning is kept in memory (some 150 bytes each)."""
