@@ -27,8 +27,10 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["playwright.Browser"]:
+    """One browser for a file of tests: while Playwright runs, its event loop occupies this
+    thread, and no test elsewhere could run one."""
     path = chromium()
     with playwright.sync_playwright() as running:
         browser = running.chromium.launch(executable_path=path, args=FLAGS.split())
@@ -36,7 +38,7 @@ def browser() -> Iterator["playwright.Browser"]:
         browser.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def model_server() -> Iterator[ModelServer]:
     server = ModelServer()
     yield server

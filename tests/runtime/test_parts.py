@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from haoya.core.errors import ConfigError
+from haoya.core.errors import ConfigError, Rejected
 from haoya.core.message import Blob
 from haoya.core.plugin import Context, Plugin
 from haoya.core.ports import Model
@@ -41,6 +41,8 @@ class Bench:
         self.alive: Counter[str] = Counter()
         self.opened: Counter[str] = Counter()
         self.slow = 0
+        self.refuse: Rejected | None = None
+        self.secrets: dict[str, str] = {}
         self.parts = Parts(self.board, self.lend, {"model": self.use}, tasks)
 
     async def lend(self, part: Wanted) -> Context:
@@ -54,6 +56,8 @@ class Bench:
         )
 
     async def use(self, name: str, model: Model, plugin: Plugin[Any, Any]) -> None:
+        if self.refuse:
+            raise self.refuse
         self.alive[name] += 1
         self.opened[name] += 1
         try:
@@ -64,8 +68,9 @@ class Bench:
             self.alive[name] -= 1
 
     async def apply(self, **sections: Table) -> None:
+        """Make these models so; `secrets` is not one of them."""
         found = {n: PartSettings(use=t.pop("use", "script"), table=t) for n, t in sections.items()}
-        await self.parts.apply(wanted_parts("models", "model", found))
+        await self.parts.apply(wanted_parts("models", "model", found, self.secrets))
 
     async def live(self, **counts: int) -> None:
         await until(lambda: +self.alive == Counter(counts), lambda: self.alive)
@@ -110,6 +115,35 @@ def test_a_broken_edit_leaves_the_old_one_running_and_is_told(tmp_path: Path) ->
         assert finding.section == "models.a" and "delay" in finding.message and finding.cure
         await bench.apply(a={"delay": 1})
         assert bench.opened["a"] == 1 and not bench.board.all_findings()
+
+    benched(tmp_path, body)
+
+
+def test_a_new_secret_opens_only_the_part_that_uses_it(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        bench.secrets = {"key": "1", "other": "1"}
+        say: Table = {"rules": [{"match": "x", "say": "secret:key"}]}
+        await bench.apply(a=dict(say), b={})
+        await bench.live(a=1, b=1)
+        bench.secrets = {"key": "1", "other": "2"}
+        await bench.apply(a=dict(say), b={})
+        assert bench.opened == {"a": 1, "b": 1}
+        bench.secrets = {"key": "2", "other": "2"}
+        await bench.apply(a=dict(say), b={})
+        await bench.live(a=1, b=1)
+        assert bench.opened == {"a": 2, "b": 1}
+
+    benched(tmp_path, body)
+
+
+def test_a_parked_part_is_tried_again_when_anything_is_mended(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        bench.refuse = Rejected("wrong password")
+        await bench.apply(a={})
+        await until(lambda: bench.board.part("models.a").state == "parked")
+        bench.refuse = None
+        await bench.apply(a={})
+        await bench.live(a=1)
 
     benched(tmp_path, body)
 

@@ -6,10 +6,8 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 
-import msgspec
-
 from haoya.core.capabilities import Capabilities
-from haoya.core.errors import Drop
+from haoya.core.errors import Drop, Unready
 from haoya.core.event import (
     Admitted,
     CodeGiven,
@@ -61,6 +59,7 @@ class Gateway:
         self.roster = Roster()
         self.questions: dict[int, Entry] = {}
         self.outboxes: dict[str, Outbox] = {}
+        self.deciding: set[int] = set()
         self.connections: Mapping[str, Connection] = {}
         self.wake: Callable[[Address], None] = lambda address: None
 
@@ -75,8 +74,15 @@ class Gateway:
         for address in await self.journal.waiting():
             self.wake(address)
 
-    async def hear(self, connection: Connection) -> None:
-        """Take everything a channel hears; what was yielded before is durable when it goes on."""
+    async def hear(self, channel: str, connection: Connection) -> None:
+        """Take everything a channel hears; what was yielded before is durable when it goes on.
+
+        First comes what was stored when the channel was open last, and not judged because the
+        disk was full: the network's repetition of it is a duplicate.
+        """
+        for entry in await self.journal.undecided():
+            if isinstance(entry.event, Received) and entry.event.inbound.address.channel == channel:
+                await self.decide(entry)
         async for batch in connection.receive():
             await self.take(batch)
 
@@ -92,6 +98,15 @@ class Gateway:
 
     async def decide(self, entry: Entry) -> None:
         """Let a stored message in, or not, and write down which."""
+        if entry.number in self.deciding:
+            return
+        self.deciding.add(entry.number)
+        try:
+            await self._decide(entry)
+        finally:
+            self.deciding.discard(entry.number)
+
+    async def _decide(self, entry: Entry) -> None:
         assert isinstance(entry.event, Received)
         inbound = entry.event.inbound
         try:
@@ -164,9 +179,13 @@ class Gateway:
         question = self.questions.pop(number, None)
         if question is None:
             return False
-        address = await self.journal_address(question.conversation)
-        call = getattr(question.event, "call", "")
-        await self.journal.append(address, Decided(of=number, call=call, yes=yes, by=by))
+        try:
+            address = await self.journal_address(question.conversation)
+            call = getattr(question.event, "call", "")
+            await self.journal.append(address, Decided(of=number, call=call, yes=yes, by=by))
+        except Unready:
+            self.questions[number] = question
+            raise
         self.wake(address)
         return True
 
@@ -236,19 +255,32 @@ class Gateway:
 
     async def _refuse(self, number: int, inbound: Inbound, refuse: Refuse) -> None:
         refused = Refused(of=number, reason=refuse.reason)
+        code = await self._code(inbound, refuse)
+        if code:
+            minutes = int(CODE_SECONDS // 60)
+            text = phrase(
+                "pairing", language_of(text_of(inbound.parts)), code=code, minutes=minutes
+            )
+            said = Outbound(id=f"code:{code}", address=inbound.address, parts=(Text(text=text),))
+            if await self.say(said, refused):
+                return
+        await self.journal.append(inbound.address, refused)
+
+    async def _code(self, inbound: Inbound, refuse: Refuse) -> str:
+        """A fresh code for a stranger who may have one. One that is held already comes back, for
+        the last run may have died before it was said."""
+        key = refuse.person.key
+        held = self.roster.waiting.get(key)
         if not refuse.offer:
-            await self.journal.append(inbound.address, refused)
-            return
+            living = held and held.expires > self.clock() and held.where == inbound.address.key
+            return held.code if held and living else ""
         code = "".join(secrets.choice(CODE_LETTERS) for _ in range(CODE_LENGTH))
         given = CodeGiven(
-            person=refuse.person.key,
+            person=key,
             name=inbound.sender.name,
             code=code,
             where=inbound.address.key,
             expires=self.clock() + CODE_SECONDS,
         )
         await self._note(given)
-        language = language_of(text_of(inbound.parts))
-        text = phrase("pairing", language, code=code, minutes=int(CODE_SECONDS // 60))
-        outbound = Outbound(id=f"code:{code}", address=inbound.address, parts=(Text(text=text),))
-        await self.say(msgspec.structs.replace(outbound, reply_to=""), refused)
+        return code

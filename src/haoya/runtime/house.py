@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 
-from haoya.core.errors import Unready
+from haoya.core.errors import ConfigError, Unready
 from haoya.core.message import Address, Outbound
 from haoya.core.plugin import Call, Context, Plugin
 from haoya.core.ports import Connection, Desk, Memo, Memory, Model, Tool
@@ -25,9 +25,10 @@ from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
 from haoya.runtime.registry import window
-from haoya.runtime.secrets import plain_secrets, resolve
-from haoya.runtime.settings import ApiSettings, Settings, load, remember_good
+from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
+from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
 from haoya.runtime.supervisor import supervise
+from haoya.runtime.watch import changes
 from haoya.runtime.watchdog import Watchdog
 
 log = logging.getLogger("haoya.runtime")
@@ -36,9 +37,6 @@ DOOR = "local"
 """The channel that is the owner's own door."""
 
 TICK_SECONDS = 5.0
-
-LOOK_SECONDS = 0.25
-"""How often the settings files are looked at; a change counts once two looks agree on it."""
 
 IDLE_CONNECTIONS = 8
 """HTTP connections kept for reuse; the client looks at each idle one for every request."""
@@ -54,6 +52,7 @@ class House:
         self.board = Board(self.clock)
         self.started = self.clock()
         self.settings: Settings = load(home)
+        self.secrets: dict[str, str] = {}
         self.blobs = BlobStore(home.blobs)
         self.gateway: Gateway | None = None
         self.conversations: Conversations | None = None
@@ -135,12 +134,20 @@ class House:
         )
 
     async def reload(self) -> None:
-        """Read the settings anew and change what changed, nothing else."""
+        """Read the settings anew and change what changed, nothing else.
+
+        Goes on to its end even if whoever asked is gone: the window that the wish came through
+        may be among what changes.
+        """
+        await asyncio.shield(self.tasks.create_task(self._reload()))
+
+    async def _reload(self) -> None:
         before = self.settings
         self.settings = load(self.home)
         self._judge_settings()
-        if self.parts:
+        if self.parts and self.ready.is_set():
             await self.parts.apply(self._wanted())
+            self._remember_settings()
         if before.api != self.settings.api:
             if self._api:
                 self._api.cancel()
@@ -152,18 +159,26 @@ class House:
 
     def _judge_settings(self) -> None:
         findings = [*self.settings.findings, *plain_secrets(self.settings)]
+        try:
+            self.secrets = read_secrets(self.home)
+        except ConfigError as error:
+            findings.append(fault_in("secrets.toml", str(error), error.cure))
         self.board.find("settings", *findings)
-        if not any(finding.severity == "error" for finding in findings):
+
+    def _remember_settings(self) -> None:
+        """Keep a copy of settings in which nothing is wrong, the parts' own sections included."""
+        if not any(finding.severity == "error" for finding in self.board.all_findings()):
             remember_good(self.home)
 
     def _wanted(self) -> list[Wanted]:
         tools = {name: only(name) for name in self.settings.agent.tools}
         tools |= {n: p for n, p in self.settings.tools.items() if n in tools}
+        secrets = self.secrets
         return [
             Wanted(key="memory", kind="memory", name="memory", settings=only("sqlite")),
-            *wanted_parts("models", "model", self.settings.models),
-            *wanted_parts("tools", "tools", tools),
-            *wanted_parts("channels", "channel", self.settings.channels),
+            *wanted_parts("models", "model", self.settings.models, secrets),
+            *wanted_parts("tools", "tools", tools, secrets),
+            *wanted_parts("channels", "channel", self.settings.channels, secrets),
         ]
 
     @asynccontextmanager
@@ -207,9 +222,11 @@ class House:
                 await gateway.recover()
                 self.ready.set()
                 await self.parts.apply(self._wanted())
+                self._remember_settings()
                 while True:
                     await asyncio.sleep(TICK_SECONDS)
-                    await asks.expire()
+                    with contextlib.suppress(Unready):  # a full disk: the next tick tries again
+                        await asks.expire()
         finally:
             self.ready.clear()
             self.gateway = self.conversations = self.parts = None
@@ -278,7 +295,7 @@ class House:
                 await self.ready.wait()
             gateway = self._gateway()
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(gateway.hear(connection))
+                tasks.create_task(gateway.hear(name, connection))
                 tasks.create_task(gateway.outbox(name).speak(connection))
                 if plugin.silent_seconds:
                     tasks.create_task(self._notice_silence(name, plugin.silent_seconds))
@@ -314,7 +331,10 @@ class House:
         async def use(url: str) -> None:
             self.url = url
             self.window_open.set()
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.url = ""
 
         def report(state: Any, why: str) -> None:
             self.board.report("api", state, why)
@@ -323,30 +343,10 @@ class House:
         self._api = self.tasks.create_task(_as_coroutine(serving))
 
     async def _watch_settings(self) -> None:
-        """Reload when the settings or the secrets have changed on disk and stay as they are.
-
-        Looking is cheaper than being told: a watch on the folder wakes up at every line that the
-        journal beside them writes.
-        """
-        loaded = seen = self._stamps()
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            before, seen = seen, self._stamps()
-            if seen == before and seen != loaded:
-                loaded = seen
-                with contextlib.suppress(Unready):  # the board tells of a failing disk
-                    await self.reload()
-
-    def _stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
-        """What tells one state of the two files from another; None for one that is not there."""
-        stamps: list[tuple[int, int, int] | None] = []
-        for path in (self.home.settings, self.home.secrets):
-            try:
-                found = path.stat()
-                stamps.append((found.st_mtime_ns, found.st_size, found.st_ino))
-            except OSError:
-                stamps.append(None)
-        return tuple(stamps)
+        """Reload when the owner has changed the settings or a secret."""
+        async for _ in changes([self.home.settings, self.home.secrets]):
+            with contextlib.suppress(Unready):  # the board tells of a failing disk
+                await self.reload()
 
 
 async def _keep(store: dict[str, Any], name: str, part: Any) -> None:

@@ -2,7 +2,7 @@
 """The parts the settings name, each in its own supervised task; changed ones alone restart."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from haoya.core.errors import ConfigError
 from haoya.core.plugin import Context, Plugin, PluginKind
 from haoya.runtime.board import Board, State
 from haoya.runtime.registry import find
+from haoya.runtime.secrets import mark_of
 from haoya.runtime.settings import Finding, PartSettings, Table, faults_of
 from haoya.runtime.supervisor import supervise
 
@@ -20,12 +21,14 @@ Use = Callable[[str, Any, Plugin[Any, Any]], Awaitable[None]]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """A part as the settings want it; `key` is its section, such as `channels.tg`."""
+    """A part as the settings want it; `key` is its section, such as `channels.tg`, `secrets` a
+    mark that changes with the secrets it refers to."""
 
     key: str
     kind: PluginKind
     name: str
     settings: PartSettings
+    secrets: str = ""
 
 
 class Parts:
@@ -49,8 +52,8 @@ class Parts:
     async def apply(self, wanted: list[Wanted]) -> None:
         """Make it so: stop what is gone, restart what changed, start what is new.
 
-        A running part whose new settings are broken goes on with the old ones. One change at a
-        time: two at once would open a part twice.
+        A running part whose new settings are broken goes on with the old ones; a parked one is
+        tried again. One change at a time: two at once would open a part twice.
         """
         async with self.applying:
             await self._apply(wanted)
@@ -61,12 +64,12 @@ class Parts:
             await self._stop(key)
             self.board.forget(key)
         for part in wanted:
-            if self._runs(part):
+            if self._lives(part.key) and self.running[part.key][0] == part:
                 self.board.find(part.key)
                 continue
             faults = self._faults(part)
             self.board.find(part.key, *faults)
-            if faults and part.key in self.running:
+            if faults and self._lives(part.key):
                 continue
             await self._stop(part.key)
             if faults:
@@ -81,11 +84,10 @@ class Parts:
         if key in self.running:
             await self.told[key].wait()
 
-    def _runs(self, part: Wanted) -> bool:
-        """Whether it runs as it is wanted. A parked one has ended and is tried again: a secret or
-        a package it lacked may be there by now."""
-        now, task = self.running.get(part.key, (None, None))
-        return now == part and task is not None and not task.done()
+    def _lives(self, key: str) -> bool:
+        """Whether it has not ended. A parked part has, and is tried again: a package it lacked may
+        be there by now."""
+        return key in self.running and not self.running[key][1].done()
 
     async def _stop(self, key: str) -> None:
         if key in self.running:
@@ -135,10 +137,18 @@ def _finding(section: str, message: str, cure: str) -> Finding:
     )
 
 
-def wanted_parts(group: str, kind: PluginKind, parts: dict[str, PartSettings]) -> list[Wanted]:
-    """The parts of one group of sections."""
+def wanted_parts(
+    group: str, kind: PluginKind, parts: dict[str, PartSettings], secrets: Mapping[str, str]
+) -> list[Wanted]:
+    """The parts of one group of sections, with `secrets` as the owner named them."""
     return [
-        Wanted(key=f"{group}.{name}", kind=kind, name=name, settings=settings)
+        Wanted(
+            key=f"{group}.{name}",
+            kind=kind,
+            name=name,
+            settings=settings,
+            secrets=mark_of(secrets, settings.table),
+        )
         for name, settings in parts.items()
     ]
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Secrets by reference: `secret:NAME` from secrets.toml, `env:NAME`, or the plain string."""
 
+import hashlib
 import os
 import re
+from collections.abc import Mapping
+from typing import cast
 
 from haoya.core.errors import ConfigError
 from haoya.runtime.home import Home
@@ -41,6 +44,32 @@ def read_secrets(home: Home) -> dict[str, str]:
             f"secrets.toml cannot be read: {error}", cure="mend the file or set the secrets anew"
         ) from error
     return {name: value for name, value in table.items() if isinstance(value, str)}
+
+
+def mark_of(secrets: Mapping[str, str], value: object) -> str:
+    """A digest (hex) of all secrets that `value` (a settings table) refers to, "" for none.
+
+    A part whose mark is another one has a new secret and is opened anew.
+
+    >>> mark_of({}, {"host": "irc.example.org"})
+    ''
+    """
+    named = sorted(_references(value))
+    held = "\0".join(f"{name}\0{secrets.get(name, '')}" for name in named)
+    return hashlib.sha256(held.encode()).hexdigest() if named else ""
+
+
+def _references(value: object) -> set[str]:
+    match value:
+        case str() if value.startswith("secret:"):
+            return {value.removeprefix("secret:")}
+        case dict():
+            return _references(list(cast("dict[str, object]", value).values()))
+        case list():
+            inner = cast("list[object]", value)
+            return {name for one in inner for name in _references(one)}
+        case _:
+            return set()
 
 
 def plain_secrets(settings: Settings) -> list[Finding]:

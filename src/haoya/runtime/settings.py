@@ -203,7 +203,7 @@ def read(table: Mapping[str, Any], findings: list[Finding] | None = None) -> Set
     for key in table:
         if key not in _SECTIONS and key not in _GROUPS:
             known = ", ".join([*_SECTIONS, *_GROUPS])
-            findings.append(_fault(key, f"no section is named [{key}]", f"there are: {known}"))
+            findings.append(fault_in(key, f"no section is named [{key}]", f"there are: {known}"))
     parsed = {name: _section(name, kind, table, findings) for name, kind in _SECTIONS.items()}
     return Settings(
         agent=cast("AgentSettings", parsed["agent"]),
@@ -244,7 +244,7 @@ def faults_of(section: str, error: pydantic.ValidationError) -> list[Finding]:
             message, cure = f"[{section}] needs {key!r}", f"add {key} = … to [{section}]"
         else:
             message, cure = f"[{section}] {key}: {said}", f"correct {key} in [{section}]"
-        found.append(_fault(section, message, cure))
+        found.append(fault_in(section, message, cure))
     return found
 
 
@@ -253,7 +253,8 @@ def _is_branch(step: int | str) -> bool:
     return isinstance(step, str) and bool(re.match(r"^(str|list\[|literal\[|int|function)", step))
 
 
-def _fault(section: str, message: str, cure: str) -> Finding:
+def fault_in(section: str, message: str, cure: str) -> Finding:
+    """A fault in what the owner wrote."""
     return Finding(
         id="settings-section", severity="error", section=section, message=message, cure=cure
     )
@@ -274,7 +275,7 @@ def _text(path: Path) -> tuple[str | None, list[Finding]]:
         ]
     except (OSError, UnicodeDecodeError) as error:
         cure = "make it a UTF-8 text file that you can read"
-        return "", [_fault("settings.toml", f"settings.toml cannot be read: {error}", cure)]
+        return "", [fault_in("settings.toml", f"settings.toml cannot be read: {error}", cure)]
 
 
 def _last_good(home: Home) -> tuple[Table, str]:
@@ -290,7 +291,7 @@ def _section(
 ) -> Section:
     raw = table.get(name, {})
     if not isinstance(raw, dict):
-        findings.append(_fault(name, f"{name!r} must be a section", f"write [{name}] on its own"))
+        findings.append(fault_in(name, f"{name!r} must be a section", f"write [{name}] on its own"))
         return kind()
     try:
         return kind.model_validate(raw)
@@ -316,13 +317,13 @@ def _parts(
     raw = table.get(group, {})
     if not isinstance(raw, dict):
         cure = f"write [{group}.NAME] for each of them"
-        findings.append(_fault(group, f"{group!r} must hold sections", cure))
+        findings.append(fault_in(group, f"{group!r} must hold sections", cure))
         return found
     for name, part in cast("Table", raw).items():
         section = f"{group}.{name}"
         if not isinstance(part, dict) or not _NAME.fullmatch(name) or name == "local":
             cure = f"write [{group}.NAME], the name of letters, digits, '.', '_' or '-'"
-            findings.append(_fault(section, f"[{section}] is no usable section", cure))
+            findings.append(fault_in(section, f"[{section}] is no usable section", cure))
             continue
         if (kept := _part(group, section, name, cast("Table", part), findings)) is not None:
             found[name] = kept
