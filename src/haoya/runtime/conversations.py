@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 
+from haoya.agent.budget import Group
 from haoya.agent.prompt import system_prompt
 from haoya.agent.transcript import (
     KINDS,
+    OpenCall,
     Standing,
     groups_of,
     open_calls,
@@ -64,6 +66,17 @@ class Mind(msgspec.Struct, kw_only=True):
         return [(name, self.models[name]) for name in self.settings.models if name in self.models]
 
 
+class _Work(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn to be run: what the model reads, the calls left open, the steps taken before, and
+    the network's id of a draft that still stands."""
+
+    state: Standing
+    groups: Sequence[Group]
+    pending: Sequence[OpenCall]
+    taken: int
+    drafted: str
+
+
 class Conversations:
     """Wakes and runs the workers; each conversation has at most one."""
 
@@ -106,10 +119,10 @@ class Conversations:
     async def _turn(self, address: Address) -> bool:
         """Run one turn to its end or pause; whether another one waits behind it. What comes
         later wakes the conversation anew."""
-        entries = await self._entries(address)
-        state = standing(entries, gather=self.mind().settings.gather)
-        if not state.turn or state.paused:
+        work = await self._look(address)
+        if work is None:
             return False
+        state = work.state
         reads = [entry.event for entry in state.reads if isinstance(entry.event, Admitted)]
         language = language_of(text_of(reads[-1].parts))
         id = f"{address.key}:{state.turn}"
@@ -119,12 +132,12 @@ class Conversations:
             await self.gateway.journal.append(address, Drafted(outbound=id, id=network_id))
 
         connection = self.gateway.connections.get(address.channel)
-        stream = Stream(connection, address, id, drafted, _drafted_before(entries, id))
+        stream = Stream(connection, address, id, drafted, work.drafted)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(stream.run())
                 try:
-                    return await self._run(address, entries, state, stream, language)
+                    return await self._run(address, work, stream, language)
                 finally:
                     await stream.end()
         except* Unready as group:
@@ -136,21 +149,28 @@ class Conversations:
             await self._say(address, state, text)
         return state.more
 
-    async def _run(
-        self,
-        address: Address,
-        entries: Sequence[Entry],
-        state: Standing,
-        stream: Stream,
-        language: Language,
-    ) -> bool:
+    async def _look(self, address: Address) -> _Work | None:
+        """What is to be done in a conversation. The lines it follows from are let go here: while
+        models think, a crowd of them would be most of what the house remembers."""
+        entries = await self._entries(address)
+        state = standing(entries, gather=self.mind().settings.gather)
+        if not state.turn or state.paused:
+            return None
+        return _Work(
+            state=state,
+            groups=groups_of(entries, state.turn, address),
+            pending=open_calls(entries, state.turn),
+            taken=steps_taken(entries, state.turn),
+            drafted=_drafted_before(entries, f"{address.key}:{state.turn}"),
+        )
+
+    async def _run(self, address: Address, work: _Work, stream: Stream, language: Language) -> bool:
         """Drive the turn: write each step before asking for the next. Whether more waits."""
         self.turns += 1
+        state = work.state
         lent = self._lent(address, state, language)
-        groups = groups_of(entries, state.turn, address)
-        pending = open_calls(entries, state.turn)
-        taken = steps_taken(entries, state.turn)
-        async with aclosing(turn(state.turn, groups, pending, lent, taken=taken)) as steps:
+        thinking = turn(state.turn, work.groups, work.pending, lent, taken=work.taken)
+        async with aclosing(thinking) as steps:
             async for step in steps:
                 match step:
                     case TextDelta():
