@@ -23,6 +23,7 @@ from haoya.policy.judge import Judge
 from haoya.runtime.asks import Asks
 from haoya.runtime.board import Board
 from haoya.runtime.conversations import Conversations, Mind
+from haoya.runtime.door import DOOR, attend, door
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
@@ -33,9 +34,6 @@ from haoya.runtime.supervisor import supervise
 from haoya.runtime.watchdog import Watchdog
 
 log = logging.getLogger("haoya.runtime")
-
-DOOR = "local"
-"""The channel that is the owner's own door."""
 
 TICK_SECONDS = 5.0
 
@@ -82,8 +80,8 @@ class House:
                 with contextlib.suppress(OSError):  # the journal says what is wrong, and waits
                     self.home.prepare()
                 self._judge_settings()
-                door = Parts(self.board, self._lend, {"channel": self._converse}, tasks)
-                await door.apply([_door(self.home)])
+                entrance = Parts(self.board, self._lend, {"channel": self._converse}, tasks)
+                await entrance.apply([door(self.home)])
                 report = self.board.report
                 tasks.create_task(
                     supervise(
@@ -223,6 +221,7 @@ class House:
                         await asks.expire()
         finally:
             self.ready.clear()
+            gateway.closed.set()
             self.gateway = self.conversations = self.parts = None
 
     async def _lend(self, part: Wanted) -> Context:
@@ -286,7 +285,7 @@ class House:
         self.connections[name] = connection
         try:
             if name == DOOR:
-                await self.ready.wait()
+                await attend(connection, self.ready, self._gateway)
             gateway = self._gateway()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(gateway.hear(name, connection))
@@ -366,11 +365,6 @@ async def _keep(store: dict[str, Any], name: str, part: Any) -> None:
 
 async def _as_coroutine(awaitable: Awaitable[None]) -> None:
     await awaitable
-
-
-def _door(home: Home) -> Wanted:
-    settings = only("local", home=str(home.folder))
-    return Wanted(key=f"channels.{DOOR}", kind="channel", name=DOOR, settings=settings)
 
 
 class _LentMemory:
