@@ -2,6 +2,7 @@
 """The window opens where it is told, says so where it cannot, and never takes the house along."""
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -46,6 +47,31 @@ def test_other_machines_are_not_let_in(tmp_path: Path, host: str) -> None:
     with pytest.raises(ConfigError) as raised:
         asyncio.run(_open(tmp_path, ApiSettings(host=host, port=0)))
     assert "127.0.0.1" in raised.value.cure
+
+
+def _eager_sockets(port: int) -> list[int]:
+    """TCP_NODELAY of each of this process's sockets at the server's end of a port."""
+    found: list[int] = []
+    for path in list(Path("/proc/self/fd").iterdir()):
+        try:
+            with socket.socket(fileno=os.dup(int(path.name))) as end:
+                if end.family == socket.AF_INET and end.getsockname()[1] == port:
+                    found.append(end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        except OSError:
+            continue
+    return found
+
+
+async def _is_eager(folder: Path) -> bool:
+    house = House(Home(folder=folder))
+    async with serve(house, ApiSettings(port=0)) as url, httpx2.AsyncClient() as client:
+        await client.get(f"{url}/healthz", timeout=SECONDS)
+        return 1 in _eager_sockets(int(url.rpartition(":")[2]))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux to look at sockets")
+def test_a_reply_does_not_wait_for_an_acknowledgement(tmp_path: Path) -> None:
+    assert asyncio.run(_is_eager(tmp_path)), "TCP_NODELAY is not set: each reply takes 40 ms"
 
 
 def test_a_taken_port_is_named_with_the_cure(tmp_path: Path) -> None:

@@ -27,8 +27,10 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["playwright.Browser"]:
+    """One browser for a file of tests: while Playwright runs, its event loop occupies this
+    thread, and no test elsewhere could run one."""
     path = chromium()
     with playwright.sync_playwright() as running:
         browser = running.chromium.launch(executable_path=path, args=FLAGS.split())

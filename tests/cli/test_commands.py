@@ -146,7 +146,7 @@ def test_the_version_loads_no_parser(home: Path) -> None:
 def test_status_loads_neither_the_daemon_nor_a_painter(daemon: Daemon) -> None:
     script = (
         "import sys; sys.argv[1:] = ['status', '--json']; from haoya.cli import main; main();"
-        "print(sorted({'rich', 'asyncio', 'pydantic', 'httpx2', 'apsw', 'tomlkit'}"
+        "print(sorted({'cyclopts', 'rich', 'asyncio', 'pydantic', 'httpx2', 'apsw'}"
         " & {*sys.modules}))"
     )
     out = subprocess.check_output([sys.executable, "-c", script], text=True, timeout=SECONDS)

@@ -11,7 +11,7 @@ import pytest
 import haoya.cli
 from haoya.cli.answers import Severity
 from haoya.cli.app import COMMANDS
-from haoya.cli.status import STATES
+from haoya.cli.report import STATES
 from haoya.cli.words import Language, catalogue, language, say
 
 SOURCES = sorted(Path(haoya.cli.__file__).parent.glob("*.py"))

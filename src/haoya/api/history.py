@@ -9,7 +9,7 @@ from haoya.api.replies import Refusal, reply
 from haoya.api.window import Window, window_of
 from haoya.core.errors import Unready
 from haoya.core.event import Asked, Entry, Received, Said, kind_of
-from haoya.core.message import Address, Button, text_of
+from haoya.core.message import Address, Button, Text, text_of
 from haoya.runtime.gateway import Gateway
 
 PAGE = 50
@@ -30,7 +30,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """One message. `number` is its line in the journal, `at` Unix seconds, `answers` the ids of
     the messages it answers; `ask` is the number of the open question its buttons decide, 0 where
-    it is decided or none."""
+    it is decided or none. Only `markdown` may be dressed up: a question shows its effect as it is,
+    and what people typed stays what they typed."""
 
     id: str
     number: int
@@ -41,6 +42,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[str, ...] = ()
     buttons: tuple[Choice, ...] = ()
     ask: int = 0
+    markdown: bool = False
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +102,7 @@ def shown_of(entry: Entry, asks: dict[str, int]) -> Shown | None:
                 answers=outbound.answers,
                 buttons=tuple(Choice(label=b.label, value=b.value) for b in buttons),
                 ask=asks.get(outbound.id, 0),
+                markdown=any(isinstance(p, Text) and p.markup == "markdown" for p in words),
             )
         case _:
             return None

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Which commands there are. Each is named by an import string and loaded when it runs."""
 
-import os
-import sys
-import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
 from haoya import __version__
-from haoya.cli.view import ERROR, OK, USAGE, View
+from haoya.cli.view import OK, USAGE, View
+from haoya.cli.wall import guarded
 from haoya.cli.words import say
-from haoya.core.errors import ConfigError, HaoyaError
 from haoya.runtime.home import home_folder
 
 COMMANDS = {
@@ -50,31 +47,18 @@ Tokens = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; every error leaves as words and a status, never as a traceback
-    (unless HAOYA_DEBUG is set)."""
+    """Run one command line; every error leaves as words and a status."""
     view = View(home=home_folder(None), json="--json" in arguments)
-    try:
-        return _launcher()(arguments) or OK
-    except CycloptsError as error:
-        view.complain(
-            str(error).strip(), say("usage.cure", command=_asked(arguments)), kind="usage"
-        )
-        return USAGE
-    except HaoyaError as error:
-        _trace()
-        cure = error.cure if isinstance(error, ConfigError) else ""
-        view.complain(str(error), cure, kind=type(error).__name__)
-        return ERROR
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ERROR
-    except OSError as error:
-        _trace()
-        view.complain(say("system", error=error), kind="OSError")
-        return ERROR
+
+    def command() -> int:
+        try:
+            return _launcher()(arguments) or OK
+        except CycloptsError as error:
+            cure = say("usage.cure", command=_asked(arguments))
+            view.complain(str(error).strip(), cure, kind="usage")
+            return USAGE
+
+    return guarded(view, command)
 
 
 def build() -> App:
@@ -129,8 +113,3 @@ def _asked(arguments: Sequence[str]) -> str:
         if any(f"{command} ".startswith(f"{known} ") for command in COMMANDS):
             return f"haoya {known}".strip()
     return "haoya"
-
-
-def _trace() -> None:
-    if os.environ.get("HAOYA_DEBUG") == "1":
-        traceback.print_exc()

@@ -11,8 +11,9 @@ from haoya.cli.answers import Why
 from haoya.cli.client import reach
 from haoya.cli.growing import Growing
 from haoya.cli.house import leave_not_running, shaped
+from haoya.cli.lent import Lent
 from haoya.cli.talk import DOOR, PIECE_SECONDS, Talk, in_pieces, words_of
-from haoya.cli.view import ERROR, OK, Lent, View
+from haoya.cli.view import ERROR, OK, View
 from haoya.cli.words import say
 from haoya.core.errors import ConfigError, Unready
 from haoya.core.message import Outbound

@@ -7,7 +7,8 @@ from cyclopts import Parameter
 
 from haoya.cli.answers import Ask
 from haoya.cli.house import ask, shaped
-from haoya.cli.view import OK, Lent, clock, paint
+from haoya.cli.lent import Lent
+from haoya.cli.view import OK, clock, paint
 from haoya.cli.words import say
 from haoya.core.errors import ConfigError
 

@@ -8,7 +8,8 @@ from cyclopts import Parameter
 
 from haoya.cli.client import reach
 from haoya.cli.house import room
-from haoya.cli.view import OK, Lent
+from haoya.cli.lent import Lent
+from haoya.cli.view import OK, View
 from haoya.cli.words import say
 from haoya.core.errors import ConfigError
 
@@ -42,7 +43,7 @@ def restore(
     return _done(view, "backup.restored", file)
 
 
-def _done(view: Lent, sentence: str, file: Path) -> int:
+def _done(view: View, sentence: str, file: Path) -> int:
     if view.json:
         view.document({"file": str(file.absolute()), "home": str(view.home)})
     else:

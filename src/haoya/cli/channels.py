@@ -7,8 +7,9 @@ from cyclopts import Parameter
 
 from haoya.cli.answers import Channel, ChannelTest
 from haoya.cli.house import ask, ask_anyhow, shaped
-from haoya.cli.status import state
-from haoya.cli.view import ERROR, OK, Lent, paint, table
+from haoya.cli.lent import Lent
+from haoya.cli.report import state
+from haoya.cli.view import ERROR, OK, paint, table
 from haoya.cli.words import say
 
 TEST_SECONDS = 120.0

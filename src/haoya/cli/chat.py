@@ -13,8 +13,9 @@ from cyclopts import Parameter
 
 from haoya.cli.growing import Growing
 from haoya.cli.house import leave_not_running
+from haoya.cli.lent import Lent
 from haoya.cli.talk import DOOR, Talk, words_of
-from haoya.cli.view import ERROR, OK, USAGE, Lent, View, paint
+from haoya.cli.view import ERROR, OK, USAGE, View, paint
 from haoya.cli.words import say
 from haoya.core.errors import ConfigError, Unready
 from haoya.core.message import Outbound

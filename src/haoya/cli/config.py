@@ -3,8 +3,9 @@
 
 from haoya.cli.answers import Findings
 from haoya.cli.house import read_files, shaped
-from haoya.cli.status import findings
-from haoya.cli.view import FINDINGS, OK, Lent
+from haoya.cli.lent import Lent
+from haoya.cli.report import findings
+from haoya.cli.view import FINDINGS, OK
 from haoya.cli.words import say
 
 

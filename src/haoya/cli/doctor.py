@@ -7,8 +7,9 @@ from cyclopts import Parameter
 
 from haoya.cli.answers import Findings
 from haoya.cli.house import ask_anyhow, shaped
-from haoya.cli.status import findings
-from haoya.cli.view import FINDINGS, OK, Lent
+from haoya.cli.lent import Lent
+from haoya.cli.report import findings
+from haoya.cli.view import FINDINGS, OK
 from haoya.cli.words import say
 
 DOCTOR_SECONDS = 60.0

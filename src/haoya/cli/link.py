@@ -6,7 +6,8 @@ import webbrowser
 
 from haoya.cli.answers import Link
 from haoya.cli.house import ask, shaped
-from haoya.cli.view import OK, Lent
+from haoya.cli.lent import Lent
+from haoya.cli.view import OK
 
 
 def open_panel(*, view: Lent) -> int:

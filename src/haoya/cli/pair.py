@@ -7,7 +7,8 @@ from cyclopts import Parameter
 
 from haoya.cli.answers import Pairs, Person
 from haoya.cli.house import ask, ask_anyhow, shaped
-from haoya.cli.view import OK, Lent, clock, paint, table
+from haoya.cli.lent import Lent
+from haoya.cli.view import OK, clock, paint, table
 from haoya.cli.words import say
 
 

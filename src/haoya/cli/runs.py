@@ -7,7 +7,8 @@ from cyclopts import Parameter
 
 from haoya.cli.answers import Replayed, Run, Why
 from haoya.cli.house import ask, ask_anyhow, shaped
-from haoya.cli.view import OK, Lent, clock, duration, paint, table
+from haoya.cli.lent import Lent
+from haoya.cli.view import OK, clock, duration, paint, table
 from haoya.cli.words import say
 
 SHOWN = 40

@@ -12,7 +12,8 @@ from cyclopts import Parameter
 from tomlkit.exceptions import ParseError
 
 from haoya.cli.files import write_private
-from haoya.cli.view import OK, Lent, View
+from haoya.cli.lent import Lent
+from haoya.cli.view import OK, View
 from haoya.cli.words import say
 from haoya.core.errors import ConfigError
 

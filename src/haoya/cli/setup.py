@@ -12,8 +12,9 @@ from cyclopts import Parameter
 
 from haoya.cli import probe, prompt
 from haoya.cli.files import write_private
+from haoya.cli.lent import Lent
 from haoya.cli.secrets import store
-from haoya.cli.view import OK, Lent, View
+from haoya.cli.view import OK, View
 from haoya.cli.words import say
 from haoya.core.errors import ConfigError
 

@@ -7,7 +7,8 @@ from typing import Annotated, cast
 from cyclopts import Parameter
 
 from haoya.cli.house import ask, room
-from haoya.cli.view import Lent, View
+from haoya.cli.lent import Lent
+from haoya.cli.view import View
 from haoya.cli.words import say
 
 

@@ -9,9 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TextIO
-
-from cyclopts import Parameter
+from typing import Literal, TextIO
 
 from haoya.cli.words import say
 
@@ -57,10 +55,6 @@ class View:
 def _is_terminal(stream: TextIO | None) -> bool:
     """A daemon started without standard streams has None in their place."""
     return stream is not None and stream.isatty()
-
-
-Lent = Annotated[View, Parameter(parse=False)]
-"""How a command declares that it is lent the view; the person types none of it."""
 
 
 def paint(text: str, colour: Colour, stream: TextIO | None = None) -> str:

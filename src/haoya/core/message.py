@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The words for what people say to each other: addresses, senders, parts, messages."""
 
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, unquote
 
@@ -34,10 +35,7 @@ class Address(Word, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """The identity as one string: `channel/space/room[/thread]`, each part percent-encoded."""
-        pieces = [self.channel, self.space, self.room]
-        if self.thread:
-            pieces.append(self.thread)
-        return "/".join(quote(piece, safe="@#:+!") for piece in pieces)
+        return _key(self.channel, self.space, self.room, self.thread)
 
     @classmethod
     def parse(cls, key: str, kind: RoomKind = "dm") -> "Address":
@@ -53,6 +51,13 @@ class Address(Word, frozen=True, kw_only=True):
             )
         thread = pieces[3] if len(pieces) == 4 else ""
         return cls(channel=pieces[0], space=pieces[1], room=pieces[2], thread=thread, kind=kind)
+
+
+@lru_cache(maxsize=4096)
+def _key(channel: str, space: str, room: str, thread: str) -> str:
+    """Kept because a turn asks for its conversation's key some ten times."""
+    pieces = [channel, space, room, thread] if thread else [channel, space, room]
+    return "/".join(quote(piece, safe="@#:+!") for piece in pieces)
 
 
 class Sender(Word, frozen=True, kw_only=True):

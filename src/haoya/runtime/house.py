@@ -4,14 +4,12 @@
 import asyncio
 import contextlib
 import logging
-import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
-import watchfiles
 
 from haoya.core.errors import ConfigError, Unready
 from haoya.core.message import Address, Outbound
@@ -31,6 +29,7 @@ from haoya.runtime.registry import window
 from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
 from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
 from haoya.runtime.supervisor import supervise
+from haoya.runtime.watch import watch
 from haoya.runtime.watchdog import Watchdog
 
 log = logging.getLogger("haoya.runtime")
@@ -92,7 +91,7 @@ class House:
                     )
                 )
                 self._open_window()
-                tasks.create_task(self._watch_settings())
+                tasks.create_task(watch((self.home.settings, self.home.secrets), self.reload))
 
     def desk(self) -> Desk:
         """The owner's own door as seen from this process; Unready while it is shut."""
@@ -133,7 +132,14 @@ class House:
         )
 
     async def reload(self) -> None:
-        """Read the settings anew and change what changed, nothing else."""
+        """Read the settings anew and change what changed, nothing else.
+
+        Goes on to its end even if whoever asked is gone: the window that the wish came through
+        may be among what changes.
+        """
+        await asyncio.shield(self.tasks.create_task(self._reload()))
+
+    async def _reload(self) -> None:
         before = self.settings
         self.settings = load(self.home)
         self._judge_settings()
@@ -334,24 +340,6 @@ class House:
 
         serving: Awaitable[None] = supervise("api", lambda: window()(self, settings), use, report)
         self._api = self.tasks.create_task(_as_coroutine(serving))
-
-    async def _watch_settings(self) -> None:
-        """Reload when the settings or the secrets change on disk."""
-        files = {self.home.settings.name, self.home.secrets.name}
-
-        def ours(_: watchfiles.Change, path: str) -> bool:
-            return os.path.basename(path) in files  # noqa: PTH119
-
-        while True:
-            try:
-                folder = self.home.folder
-                changes: AsyncGenerator[object] = watchfiles.awatch(  # pyright: ignore[reportUnknownMemberType]
-                    folder, watch_filter=ours, recursive=False, debounce=200
-                )
-                async for _ in changes:
-                    await self.reload()
-            except (OSError, RuntimeError, Unready):
-                await asyncio.sleep(TICK_SECONDS)
 
 
 async def _keep(store: dict[str, Any], name: str, part: Any) -> None:

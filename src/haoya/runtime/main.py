@@ -34,7 +34,6 @@ def run(folder: Path, port: int | None = None) -> int:
     )
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     logging.getLogger("httpcore2").setLevel(logging.WARNING)
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     gc.freeze()
     return asyncio.run(_serve(Home(folder=folder), port))
 

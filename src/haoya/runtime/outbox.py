@@ -47,13 +47,16 @@ class Outbox:
         self.queues: dict[str, deque[Owed]] = {}
         self.known: set[int] = set()
         self.lanes: set[str] = set()
-        self.reading = False
         self.tasks: asyncio.TaskGroup | None = None
+        self.early: list[Owed] | None = None
         self.room = asyncio.Semaphore(LANES)
 
     def push(self, owed: Owed) -> None:
         """A new debt. While the channel is closed the journal alone remembers it."""
         if self.tasks is None or owed.entry.number in self.known:
+            return
+        if self.early is not None:
+            self.early.append(owed)
             return
         self.known.add(owed.entry.number)
         key = owed.address.key
@@ -63,17 +66,19 @@ class Outbox:
             self.tasks.create_task(self._lane(key))
 
     async def speak(self, connection: Connection) -> None:
-        """Pay all debts over an open connection, old ones first. Raises `Unready` with it."""
+        """Pay all debts over an open connection, old ones first. Raises `Unready` with it.
+
+        What is pushed while the old debts are read waits, or it would overtake them.
+        """
         self.queues, self.known, self.lanes = {}, set(), set()
         self.connection = connection
         try:
             async with asyncio.TaskGroup() as tasks:
-                self.tasks = tasks
-                self.reading = True
-                for owed in await self.journal.owed(self.channel):
+                self.tasks, self.early = tasks, []
+                old = await self.journal.owed(self.channel)
+                early, self.early = self.early, None
+                for owed in [*old, *early]:
                     self.push(owed)
-                self.reading = False
-                self.known = {one.entry.number for line in self.queues.values() for one in line}
                 await asyncio.Event().wait()
         finally:
             self.tasks = None
@@ -84,9 +89,7 @@ class Outbox:
         while queue:
             async with self.room:
                 await self._deliver(queue[0])
-            paid = queue.popleft().entry.number
-            if not self.reading:  # what is read may be older than this payment
-                self.known.discard(paid)
+            self.known.discard(queue.popleft().entry.number)
         self.lanes.discard(key)
         del self.queues[key]
 

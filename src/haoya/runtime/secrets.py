@@ -7,14 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-import tomlkit
-
 from haoya.core.errors import ConfigError
 from haoya.runtime.home import Home
 from haoya.runtime.settings import Finding, Settings, Table, toml_of
 
 _SECRETLIKE = re.compile(r"(^|_)(token|key|password|secret)$")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def resolve(home: Home, value: str) -> str:
@@ -73,28 +70,6 @@ def _references(value: object) -> set[str]:
             return {name for one in inner for name in _references(one)}
         case _:
             return set()
-
-
-def write_secret(home: Home, name: str, value: str | None) -> None:
-    """Set a secret, or remove it with None. The file is readable by the owner alone."""
-    if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{name!r} is no name for a secret", cure="use letters, digits, '.', '_' and '-'"
-        )
-    secrets = read_secrets(home)
-    if value is None:
-        if secrets.pop(name, None) is None:
-            raise ConfigError(f"there is no secret named {name!r}", cure="see `haoya secrets list`")
-    else:
-        secrets[name] = value
-    home.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = home.secrets.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(tomlkit.dumps(secrets))  # pyright: ignore[reportUnknownMemberType]
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(home.secrets)
 
 
 def plain_secrets(settings: Settings) -> list[Finding]:

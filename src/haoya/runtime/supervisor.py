@@ -35,7 +35,7 @@ async def supervise(
 
     `Rejected` and `ConfigError` park it: only the owner can help. `Unready` waits as long as the
     other side asked, or backs off. Anything else is a fault of ours: logged with its traceback,
-    then waited for in the same way.
+    then waited for in the same way. A fault while the part closes never keeps it alive.
     """
     loop = asyncio.get_running_loop()
     failures = 0
@@ -47,6 +47,9 @@ async def supervise(
             return
         except Exception as caught:
             error = cause_of(caught)
+            if (task := asyncio.current_task()) and task.cancelling():
+                log.error("%s broke while it closed", name, exc_info=error)
+                raise asyncio.CancelledError from caught
             if isinstance(error, Rejected | ConfigError):
                 report("parked", _words(error))
                 return

@@ -46,8 +46,9 @@ export class View {
     item.classList.remove("draft");
     if (message.number) item.dataset.number = message.number;
     const words = element("div", "words");
-    if (message.who === "me") words.textContent = message.text;
-    else words.append(render(message.text, copying));
+    if (message.markdown) words.append(render(message.text, copying));
+    else words.textContent = message.text;
+    words.classList.toggle("plain", !message.markdown);
     item.replaceChildren(element("p", "unseen", message.who === "me" ? say("you") : this.name()), words);
     if (message.buttons?.length) item.append(this.#choices(item, message));
     item.append(element("p", "foot"));

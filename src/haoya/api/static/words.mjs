@@ -41,7 +41,7 @@ export const WORDS = {
   zh: {
     earlier: "更早的消息",
     newest: "最新消息",
-    welcome: "好呀，想做点什么？",
+    welcome: "想做点什么？",
     "welcome-more": "随便问，或者从下面选一个开始。",
     "idea-1": "你能帮我做什么？",
     "idea-2": "现在东京几点？",
