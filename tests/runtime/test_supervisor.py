@@ -191,3 +191,28 @@ def test_a_part_that_swallows_its_error_is_not_opened_again() -> None:
 
     run(lambda: supervise("part", forgiving, use, lambda state, why: None))
     assert opened == [1]
+
+
+def test_a_fault_in_one_of_its_tasks_opens_it_again() -> None:
+    """A task group that waits for its tasks when one fails leaves its own task marked as being
+    cancelled (CPython before 3.13, gh-117407); that is no wish to stop."""
+    opened: list[int] = []
+
+    @asynccontextmanager
+    async def open_() -> AsyncGenerator[int]:
+        opened.append(1)
+        yield 1
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise Unready("gone", retry_after=0)
+
+    async def use(_: int) -> None:
+        if len(opened) == 3:
+            return
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fail())
+            tasks.create_task(asyncio.Event().wait())
+
+    run(lambda: supervise("part", open_, use, lambda state, why: None))
+    assert len(opened) == 3

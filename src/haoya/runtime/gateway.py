@@ -5,6 +5,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 
 from haoya.core.capabilities import Capabilities
 from haoya.core.errors import Drop, Unready
@@ -60,6 +61,7 @@ class Gateway:
         self.questions: dict[int, Entry] = {}
         self.outboxes: dict[str, Outbox] = {}
         self.deciding: set[int] = set()
+        self.closed = asyncio.Event()
         self.connections: Mapping[str, Connection] = {}
         self.wake: Callable[[Address], None] = lambda address: None
 
@@ -83,8 +85,9 @@ class Gateway:
         for entry in await self.journal.undecided():
             if isinstance(entry.event, Received) and entry.event.inbound.address.channel == channel:
                 await self.decide(entry)
-        async for batch in connection.receive():
-            await self.take(batch)
+        async with aclosing(connection.receive()) as batches:
+            async for batch in batches:
+                await self.take(batch)
 
     async def take(self, batch: Sequence[Inbound]) -> None:
         """Store a batch in one commit, then judge it. Messages heard before are dropped."""

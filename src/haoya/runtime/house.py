@@ -21,6 +21,7 @@ from haoya.policy.judge import Judge
 from haoya.runtime.asks import Asks
 from haoya.runtime.board import Board
 from haoya.runtime.conversations import Conversations, Mind
+from haoya.runtime.door import DOOR, attend, door
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
@@ -28,13 +29,10 @@ from haoya.runtime.registry import window
 from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
 from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
 from haoya.runtime.supervisor import supervise
-from haoya.runtime.watch import changes
+from haoya.runtime.watch import watch
 from haoya.runtime.watchdog import Watchdog
 
 log = logging.getLogger("haoya.runtime")
-
-DOOR = "local"
-"""The channel that is the owner's own door."""
 
 TICK_SECONDS = 5.0
 
@@ -81,8 +79,8 @@ class House:
                 with contextlib.suppress(OSError):  # the journal says what is wrong, and waits
                     self.home.prepare()
                 self._judge_settings()
-                door = Parts(self.board, self._lend, {"channel": self._converse}, tasks)
-                await door.apply([_door(self.home)])
+                entrance = Parts(self.board, self._lend, {"channel": self._converse}, tasks)
+                await entrance.apply([door(self.home)])
                 report = self.board.report
                 tasks.create_task(
                     supervise(
@@ -93,7 +91,7 @@ class House:
                     )
                 )
                 self._open_window()
-                tasks.create_task(self._watch_settings())
+                tasks.create_task(watch((self.home.settings, self.home.secrets), self.reload))
 
     def desk(self) -> Desk:
         """The owner's own door as seen from this process; Unready while it is shut."""
@@ -229,6 +227,7 @@ class House:
                         await asks.expire()
         finally:
             self.ready.clear()
+            gateway.closed.set()
             self.gateway = self.conversations = self.parts = None
 
     async def _lend(self, part: Wanted) -> Context:
@@ -292,7 +291,7 @@ class House:
         self.connections[name] = connection
         try:
             if name == DOOR:
-                await self.ready.wait()
+                await attend(connection, self.ready, self._gateway)
             gateway = self._gateway()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(gateway.hear(name, connection))
@@ -342,12 +341,6 @@ class House:
         serving: Awaitable[None] = supervise("api", lambda: window()(self, settings), use, report)
         self._api = self.tasks.create_task(_as_coroutine(serving))
 
-    async def _watch_settings(self) -> None:
-        """Reload when the owner has changed the settings or a secret."""
-        async for _ in changes([self.home.settings, self.home.secrets]):
-            with contextlib.suppress(Unready):  # the board tells of a failing disk
-                await self.reload()
-
 
 async def _keep(store: dict[str, Any], name: str, part: Any) -> None:
     """Keep an opened part in reach until it is cancelled."""
@@ -360,11 +353,6 @@ async def _keep(store: dict[str, Any], name: str, part: Any) -> None:
 
 async def _as_coroutine(awaitable: Awaitable[None]) -> None:
     await awaitable
-
-
-def _door(home: Home) -> Wanted:
-    settings = only("local", home=str(home.folder))
-    return Wanted(key=f"channels.{DOOR}", kind="channel", name=DOOR, settings=settings)
 
 
 class _LentMemory:

@@ -85,8 +85,8 @@ class Parts:
             await self.told[key].wait()
 
     def _lives(self, key: str) -> bool:
-        """Whether it has not ended. A parked part has, and is tried again: a package it lacked may
-        be there by now."""
+        """Whether it runs. A parked one has ended and is tried again: a secret or a package it
+        lacked may be there by now."""
         return key in self.running and not self.running[key][1].done()
 
     async def _stop(self, key: str) -> None:

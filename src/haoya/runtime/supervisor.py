@@ -43,7 +43,9 @@ async def supervise(
         report("opening", "")
         began = loop.time()
         try:
-            await _once(open_, use, report)
+            # A task of its own: task groups within may leave it marked as being cancelled
+            # (CPython before 3.13, gh-117407), while the mark on ours is always the owner's wish.
+            await loop.create_task(_once(open_, use, report))
             return
         except Exception as caught:
             error = cause_of(caught)

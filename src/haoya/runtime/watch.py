@@ -1,35 +1,42 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Files that an owner edits, watched by looking."""
+"""Notices when the owner edits a file.
+
+Looking is cheaper than being told: a watch on the folder wakes up at every line that the journal
+beside the settings writes.
+"""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from haoya.core.errors import Unready
+
 LOOK_SECONDS = 0.25
+"""How often the files are looked at; a change counts once two looks agree on it."""
 
 Stamp = tuple[int, int, int] | None
-"""What tells one state of a file from another; None for one that is not there."""
 
 
-async def changes(paths: Sequence[Path]) -> AsyncGenerator[None]:
-    """Yields each time one of the files has changed and then stayed as it is for a moment.
-
-    Looking (two `stat` calls, four times a second) is cheaper than being told: a watch on the
-    folder wakes up at every line that the journal beside them writes.
-    """
-    known = seen = [stamp(path) for path in paths]
+async def watch(paths: Sequence[Path], changed: Callable[[], Awaitable[None]]) -> None:
+    """Call `changed` whenever one of the files has changed on disk and stays as it is."""
+    loaded = seen = _stamps(paths)
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        before, seen = seen, [stamp(path) for path in paths]
-        if seen == before and seen != known:
-            known = seen
-            yield
+        before, seen = seen, _stamps(paths)
+        if seen == before and seen != loaded:
+            loaded = seen
+            with contextlib.suppress(Unready):  # the board tells of a failing disk
+                await changed()
 
 
-def stamp(path: Path) -> Stamp:
-    """The present state of a file: when it was changed, its size, its inode."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+def _stamps(paths: Sequence[Path]) -> list[Stamp]:
+    """What tells one state of the files from another; None for one that is not there."""
+    stamps: list[Stamp] = []
+    for path in paths:
+        try:
+            found = path.stat()
+            stamps.append((found.st_mtime_ns, found.st_size, found.st_ino))
+        except OSError:
+            stamps.append(None)
+    return stamps

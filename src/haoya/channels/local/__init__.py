@@ -14,7 +14,7 @@ import pydantic
 
 from haoya.channels.local.connection import LocalConnection
 from haoya.channels.local.peer import LINE_BYTES, Peer
-from haoya.core.errors import ConfigError
+from haoya.core.errors import ConfigError, Unready
 from haoya.core.place import check_private, socket_path
 from haoya.core.plugin import Context, Plugin
 
@@ -34,17 +34,20 @@ async def open_local(
     """Listen on the socket of `settings.home` until left.
 
     Raises `ConfigError` where another daemon already listens there, or where its folder could be
-    entered by somebody else.
+    entered by somebody else; `Unready` where the disk refuses.
     """
     path = socket_path(settings.home)
-    _make_private(path.parent)
-    _clear(path)
     connection = LocalConnection(context)
 
     async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await Peer(connection, reader, writer).serve()
 
-    server = await asyncio.start_unix_server(meet, path, limit=LINE_BYTES)
+    try:
+        _make_private(path.parent)
+        _clear(path)
+        server = await asyncio.start_unix_server(meet, path, limit=LINE_BYTES)
+    except OSError as error:
+        raise Unready(f"{path} cannot be made: {error.strerror or error}") from error
     try:
         path.chmod(0o600)
         ours = path.stat().st_ino
