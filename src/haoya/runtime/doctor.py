@@ -25,16 +25,7 @@ async def examine(home: Home, journal: Journal | None) -> list[Finding]:
     findings = await asyncio.to_thread(_folder, home)
     if journal is None:
         return findings
-    for fault in await journal.check():
-        findings.append(
-            Finding(
-                id="journal-damaged",
-                severity="error",
-                section="journal",
-                message=fault,
-                cure="make a copy of the folder, then restore a backup: `haoya backup restore`",
-            )
-        )
+    findings += [damaged(fault) for fault in await journal.check()]
     if failure := journal.figures().failure:
         findings.append(
             Finding(
@@ -124,6 +115,17 @@ def _disk_speed(folder: Path) -> list[Finding]:
             cure='set durability = "normal" in [journal] if losing a second on a power cut is fine',
         )
     ]
+
+
+def damaged(fault: str) -> Finding:
+    """A fault of the journal's file, as a finding."""
+    return Finding(
+        id="journal-damaged",
+        severity="error",
+        section="journal",
+        message=fault,
+        cure="make a copy of the folder, then restore a backup: `haoya backup restore`",
+    )
 
 
 def part_finding(key: str, state: str, reason: str) -> Finding:

@@ -14,9 +14,10 @@ import pydantic
 from haoya.core.errors import ConfigError, Unready
 from haoya.core.plugin import PluginKind
 from haoya.journal import open_journal
+from haoya.journal.schema import FILE
 from haoya.policy.access import Gate
 from haoya.runtime import runs
-from haoya.runtime.doctor import examine
+from haoya.runtime.doctor import damaged, examine
 from haoya.runtime.gateway import PAIRING_KINDS, PEOPLE, Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.registry import built_in, find
@@ -176,8 +177,10 @@ async def _doctor(home: Home) -> Row:
     try:
         async with open_journal(home.journal, read_only=True) as journal:
             findings += await examine(home, journal)
-    except (Unready, ConfigError):
+    except (Unready, ConfigError) as error:
         findings += await examine(home, None)
+        if (home.journal / FILE).exists():
+            findings.append(damaged(str(error)))
     return {"findings": [msgspec.to_builtins(finding) for finding in findings]}
 
 
