@@ -20,12 +20,15 @@ def doctor(
     strict: Annotated[bool, Parameter(negative="", help=say("option.strict"))] = False,
     view: Lent,
 ) -> int:
-    """Look for faults in the settings, the journal, the channels and the models."""
+    """Look for faults in the settings, the journal, the channels and the models.
+
+    The status is 5 where there is an error or a warning, with `strict` also for a mere note.
+    """
     result = ask_anyhow(view, "doctor", seconds=DOCTOR_SECONDS)
     found = shaped(result, Findings).findings
     if view.json:
         view.document(result)
     else:
         view.print(*findings(found) or [say("doctor.well")])
-    grave = any(one.severity in ("error", "warning") for one in found)
-    return FINDINGS if strict and grave else OK
+    grave = any(strict or one.severity in ("error", "warning") for one in found)
+    return FINDINGS if grave else OK
