@@ -100,7 +100,8 @@ def connect(
         connection = open_database(path)
     try:
         connection.set_busy_timeout(5000)
-        connection.execute("PRAGMA cache_size = -4000; PRAGMA temp_store = MEMORY")
+        # In KiB, for each of two connections: 4,000 cost 4 MB of memory and were no faster.
+        connection.execute("PRAGMA cache_size = -1000; PRAGMA temp_store = MEMORY")
         if not read_only:
             _prepare_to_write(connection, synchronous)
         _migrate(connection, path, migrations, read_only)

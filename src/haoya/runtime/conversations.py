@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 
+from haoya.agent.budget import Group
 from haoya.agent.prompt import system_prompt
 from haoya.agent.transcript import (
     KINDS,
+    OpenCall,
     Standing,
     groups_of,
     open_calls,
@@ -34,8 +36,10 @@ from haoya.runtime.streaming import Stream
 
 log = logging.getLogger("haoya.runtime")
 
-TURNS_AT_ONCE = 64
-"""Turns that may run at the same time; further conversations wait for their turn."""
+TURNS_AT_ONCE = 24
+"""Turns that may run at the same time; further conversations wait. Each holds some 0.1 MB (an HTTP
+connection, its stream); local servers serve ten at once, and 24 streams of ten seconds are 144
+answers a minute."""
 
 REMEMBERED = 4096
 """Conversations whose prompt's beginning is kept in memory (some 150 bytes each)."""
@@ -60,6 +64,17 @@ class Mind(msgspec.Struct, kw_only=True):
     def order(self) -> list[tuple[str, Model]]:
         """The models that are there, in the order the owner chose."""
         return [(name, self.models[name]) for name in self.settings.models if name in self.models]
+
+
+class _Work(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn to be run: what the model reads, the calls left open, the steps taken before, and
+    the network's id of a draft that still stands."""
+
+    state: Standing
+    groups: Sequence[Group]
+    pending: Sequence[OpenCall]
+    taken: int
+    drafted: str
 
 
 class Conversations:
@@ -104,10 +119,10 @@ class Conversations:
     async def _turn(self, address: Address) -> bool:
         """Run one turn to its end or pause; whether another one waits behind it. What comes
         later wakes the conversation anew."""
-        entries = await self._entries(address)
-        state = standing(entries, gather=self.mind().settings.gather)
-        if not state.turn or state.paused:
+        work = await self._look(address)
+        if work is None:
             return False
+        state = work.state
         reads = [entry.event for entry in state.reads if isinstance(entry.event, Admitted)]
         language = language_of(text_of(reads[-1].parts))
         id = f"{address.key}:{state.turn}"
@@ -117,12 +132,12 @@ class Conversations:
             await self.gateway.journal.append(address, Drafted(outbound=id, id=network_id))
 
         connection = self.gateway.connections.get(address.channel)
-        stream = Stream(connection, address, id, drafted, _drafted_before(entries, id))
+        stream = Stream(connection, address, id, drafted, work.drafted)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(stream.run())
                 try:
-                    return await self._run(address, entries, state, stream, language)
+                    return await self._run(address, work, stream, language)
                 finally:
                     await stream.end()
         except* Unready as group:
@@ -134,21 +149,28 @@ class Conversations:
             await self._say(address, state, text)
         return state.more
 
-    async def _run(
-        self,
-        address: Address,
-        entries: Sequence[Entry],
-        state: Standing,
-        stream: Stream,
-        language: Language,
-    ) -> bool:
+    async def _look(self, address: Address) -> _Work | None:
+        """What is to be done in a conversation. The lines it follows from are let go here: while
+        models think, a crowd of them would be most of what the house remembers."""
+        entries = await self._entries(address)
+        state = standing(entries, gather=self.mind().settings.gather)
+        if not state.turn or state.paused:
+            return None
+        return _Work(
+            state=state,
+            groups=groups_of(entries, state.turn, address),
+            pending=open_calls(entries, state.turn),
+            taken=steps_taken(entries, state.turn),
+            drafted=_drafted_before(entries, f"{address.key}:{state.turn}"),
+        )
+
+    async def _run(self, address: Address, work: _Work, stream: Stream, language: Language) -> bool:
         """Drive the turn: write each step before asking for the next. Whether more waits."""
         self.turns += 1
+        state = work.state
         lent = self._lent(address, state, language)
-        groups = groups_of(entries, state.turn, address)
-        pending = open_calls(entries, state.turn)
-        taken = steps_taken(entries, state.turn)
-        async with aclosing(turn(state.turn, groups, pending, lent, taken=taken)) as steps:
+        thinking = turn(state.turn, work.groups, work.pending, lent, taken=work.taken)
+        async with aclosing(thinking) as steps:
             async for step in steps:
                 match step:
                     case TextDelta():
