@@ -197,3 +197,22 @@ def test_killed_right_after_yes_it_is_still_sent_once(tmp_path: Path) -> None:
             assert await world.telegram.texts(ANN) == ["heard: hello", "dinner"]
 
     run(body)
+
+
+def test_without_an_owners_chat_the_question_stands_at_the_door(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with stage(tmp_path) as world:
+            await world.start(access=f'["{ANN}"]')
+            await world.daemon.ask("hello", room="main")
+            await world.telegram.say("ann", send("let me in", to=ANN))
+            await world.telegram.hears("need my owner's permission")
+            status, output = await world.daemon.cli("asks", "--json")
+            assert status == 0 and "let me in" in output
+            assert await world.daemon.ask("yes", room="other") == "heard: yes"
+            assert not await _none(world), "an answer counts where the question stands"
+            async with world.daemon.line() as line:
+                await line.write({"say": {"text": "no", "room": "main"}})
+            await until(lambda: _none(world))
+            await world.telegram.hears("done: ")
+
+    run(body)

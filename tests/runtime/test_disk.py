@@ -112,6 +112,31 @@ async def _polled(world: World, times: int) -> bool:
     return (await world.telegram.control("stats"))["calls"]["getUpdates"] >= times
 
 
+def test_a_disk_that_fills_in_the_middle_of_a_turn_only_delays_it(tmp_path: Path) -> None:
+    async def body() -> None:
+        with small_disk(tmp_path / "home", "6m") as disk:
+            disk.folder.chmod(0o700)
+            async with stage(tmp_path) as world:
+                await world.start()
+                await world.thinker.control(first_delay=1.5, chunk_words=1000)
+                await world.telegram.say("ann", "long 2000")
+                await until(world.thinker.asked)
+                disk.fill()
+
+                async def failing() -> bool:
+                    disk.fill()
+                    return bool(await trouble(world))
+
+                await until(failing, world.daemon.words)
+                assert "Traceback" not in world.daemon.words()
+                await world.thinker.control(first_delay=0)
+                disk.free()
+                await world.telegram.hears("word2000")
+                assert (await world.daemon.part("tg"))["state"] == "open"
+
+    run(body, seconds=90)
+
+
 def test_a_start_on_a_full_disk_waits_for_room(tmp_path: Path) -> None:
     async def body(world: World, disk: Disk) -> None:
         world.daemon.write(world.settings(TOY, model=False))

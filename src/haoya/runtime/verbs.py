@@ -64,7 +64,7 @@ class Verbs:
             )
         try:
             return await self.verbs[verb](arguments)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ConfigError(
                 f"{verb}: the arguments do not fit: {type(error).__name__} {error}",
                 cure="see docs/reference/verbs.md",
@@ -158,7 +158,9 @@ class Verbs:
 
     async def decide(self, given: Mapping[str, Any]) -> Row:
         """Answer one."""
-        number, yes = int(given["number"]), bool(given["yes"])
+        number, yes = int(given["number"]), given["yes"]
+        if not isinstance(yes, bool):  # "no" is no empty string, and must not pass for a yes
+            raise TypeError(f"yes must be true or false, not {yes!r}")
         if not await self.gateway().settle(number, yes, BY):
             raise ConfigError(f"question {number} is not open", cure="see `haoya asks`")
         return {"number": number, "yes": yes}
