@@ -77,9 +77,10 @@ class Daemon:
                 env={**os.environ, "LANG": "en_US.UTF-8", "HOME": str(self.home.parent)},
             )
         if ready:
-            await until(self._answers, self.words)
+            await until(self.answers, self.words)
 
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
+        """Whether it takes messages now."""
         assert self.alive, self.words()
         try:
             status = await self.call("status")

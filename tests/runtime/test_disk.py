@@ -164,6 +164,7 @@ def test_a_read_only_home_says_so_and_opens_when_it_can(tmp_path: Path) -> None:
         await world.telegram.say("ann", "hello")
         make_writable(disk)
         await world.telegram.hears("hello")
+        await until(world.daemon.answers, world.daemon.words)
         assert await world.daemon.ask("well again?")
 
     on_disk(tmp_path, body)
