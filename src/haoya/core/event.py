@@ -3,11 +3,16 @@
 
 Every deed of a turn carries `turn`: the number of the last message the turn had read. Journal
 order is not causal order (a message can arrive while the model thinks); transcripts sort by it.
-`of` always points at the number of an earlier entry.
+`of` always points at the number of an earlier entry. Written as `BEFORE` it means the line right
+before it in the same step, whose number is not known yet; whoever reads the journal gets the
+number.
 """
 
 from haoya.core.message import Inbound, Outbound, Part, Receipt, Word
 from haoya.core.tool import ToolCall, Usage, Verdict
+
+BEFORE = 0
+"""As an `of`: the entry right before this one, written in the same step."""
 
 
 class Received(Word, frozen=True, kw_only=True, tag="received"):

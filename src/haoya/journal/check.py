@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 
 from haoya.core.errors import Unready
-from haoya.journal.codec import claim_of, unpack
+from haoya.journal.codec import claim_of, numbered, unpack
 from haoya.journal.database import Database, Row, open_scratch
 from haoya.journal.failure import explain
 from haoya.journal.projection import project
@@ -71,7 +71,7 @@ def _replay(db: Database) -> list[str]:
         if event is None:
             faults.append(f"line {number} ({kind}) cannot be read by this version")
         else:
-            project(scratch, conversation, number, event)
+            project(scratch, conversation, number, numbered(event, number))
             claim = claim_of(event)
             if claim and find(db, *claim) != number:
                 faults.append(f"line {number} ({kind}) is not known by its id")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from haoya.core.event import Entry, Event, Received, Said, kind_of
+from haoya.core.event import BEFORE, Entry, Event, Received, Said, kind_of
 from haoya.core.message import Address
 
 _json = msgspec.json.Encoder()
@@ -71,9 +71,17 @@ def unpack(body: bytes) -> Event | None:
         return None
 
 
+def numbered(event: Event, number: int) -> Event:
+    """The event of entry `number`, with the number of the line before it where it says `BEFORE`."""
+    if getattr(event, "of", number) == BEFORE:
+        return msgspec.structs.replace(event, of=number - 1)
+    return event
+
+
 def entry_of(number: int, at: float, key: str, body: bytes) -> Entry | None:
     """The entry as it was stored, or None where it cannot be read."""
     event = unpack(body)
+    event = event and numbered(event, number)
     return event and Entry(number=number, at=at, conversation=key, event=event)
 
 

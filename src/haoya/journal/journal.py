@@ -70,7 +70,8 @@ class Journal:
 
         The whole step is dropped and [] returned if it holds a `Received` or `Said` whose id the
         journal already has. Once handed in, a step is written even if the caller is cancelled.
-        Raises `Unready` where the disk refuses; then nothing of the step was written.
+        The cursor of a `Received` moves either way. Raises `Unready` where the disk refuses; then
+        nothing of the step was written.
         """
         if not events:
             return []
@@ -78,7 +79,9 @@ class Journal:
         if len(set(claims)) < len(claims):
             raise ValueError("journal: the same message twice in one step")
         at = self._clock()
-        return await self._submit(Step(tuple(pack(event, at, address) for event in events)))
+        items = tuple(pack(event, at, address) for event in events)
+        heard = [event.inbound for event in events if isinstance(event, Received)]
+        return await self._submit(Step(items, cursors=_cursors(heard)))
 
     async def receive(self, inbounds: Sequence[Inbound]) -> list[Entry]:
         """Write what a channel heard, in one commit; returns the entries of what was new.
@@ -88,10 +91,9 @@ class Journal:
         """
         at = self._clock()
         items = tuple(pack(Received(inbound=inbound), at) for inbound in inbounds)
-        cursors = {i.address.channel: i.cursor for i in inbounds if i.cursor}
         if not items:
             return []
-        return await self._submit(Step(items, whole=False, cursors=tuple(cursors.items())))
+        return await self._submit(Step(items, whole=False, cursors=_cursors(inbounds)))
 
     def _submit(self, step: Step) -> asyncio.Future[list[Entry]]:
         if self._closed or self._writer is None:
@@ -270,6 +272,11 @@ class Journal:
         if self._closed:
             raise apsw.InterruptError
         return asked()
+
+
+def _cursors(inbounds: Sequence[Inbound]) -> tuple[tuple[str, str], ...]:
+    """Where each channel stands after these messages."""
+    return tuple({i.address.channel: i.cursor for i in inbounds if i.cursor}.items())
 
 
 @asynccontextmanager

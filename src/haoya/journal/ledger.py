@@ -9,7 +9,7 @@ import apsw
 
 from haoya.core.event import Entry
 from haoya.journal import query
-from haoya.journal.codec import Item, claim_of
+from haoya.journal.codec import Item, claim_of, numbered
 from haoya.journal.database import Database
 from haoya.journal.failure import explain
 from haoya.journal.projection import project
@@ -103,10 +103,11 @@ class Ledger:
             "INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             (conversation, number, item.at, item.kind, item.turn, item.body),
         )
-        project(self._db, conversation, number, item.event)
+        event = numbered(item.event, number)
+        project(self._db, conversation, number, event)
         lines = self._grown.get(conversation, (0, 0, 0))[2]
         self._grown[conversation] = (number, item.at, lines + 1)
-        return Entry(number=number, at=item.at, conversation=item.key, event=item.event)
+        return Entry(number=number, at=item.at, conversation=item.key, event=event)
 
     def _conversation(self, item: Item) -> int:
         address = item.address

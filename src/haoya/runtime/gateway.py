@@ -10,15 +10,18 @@ from contextlib import aclosing
 from haoya.core.capabilities import Capabilities
 from haoya.core.errors import Drop, Unready
 from haoya.core.event import (
+    BEFORE,
     Admitted,
     CodeGiven,
     Decided,
     Entry,
     Event,
+    Held,
     Paired,
     Received,
     Refused,
     Said,
+    Sending,
     Unpaired,
     kind_of,
 )
@@ -91,13 +94,39 @@ class Gateway:
 
     async def take(self, batch: Sequence[Inbound]) -> None:
         """Store a batch in one commit, then judge it. Messages heard before are dropped."""
-        entries = await self.journal.receive(batch)
-        if len(entries) == 1:
-            await self.decide(entries[0])
+        if len(batch) == 1:
+            await self._take(batch[0])
             return
         async with asyncio.TaskGroup() as tasks:
-            for entry in entries:
-                tasks.create_task(self.decide(entry))
+            for inbound in batch:
+                tasks.create_task(self._take(inbound))
+
+    async def _take(self, inbound: Inbound) -> None:
+        """Store a message together with its judgement where looking at it is enough for one."""
+        judged = self._at_once(inbound)
+        if judged is None:
+            for entry in await self.journal.receive([inbound]):
+                await self.decide(entry)
+            return
+        stored = await self.journal.append(inbound.address, Received(inbound=inbound), judged)
+        if stored and isinstance(judged, Admitted) and judged.wakes:
+            self.wake(inbound.address)
+
+    def _at_once(self, inbound: Inbound) -> Admitted | Refused | None:
+        """The judgement of a message; None where something is to be done for it first (a stage to
+        run, an owner's word to the house, a code to give)."""
+        if self.stages:
+            return None
+        match self.gate().admit(inbound, self.roster, self.clock()):
+            case Admit() as admit:
+                words = text_of(inbound.parts)
+                ruled = approved_code(words) or self._questions_in(inbound.address)
+                return (
+                    None if admit.role == "owner" and ruled else _admitted(BEFORE, inbound, admit)
+                )
+            case Refuse() as refuse:
+                holds = refuse.person.key in self.roster.waiting
+                return None if refuse.offer or holds else Refused(of=BEFORE, reason=refuse.reason)
 
     async def decide(self, entry: Entry) -> None:
         """Let a stored message in, or not, and write down which."""
@@ -135,12 +164,17 @@ class Gateway:
         message with this id is owed or said already.
         """
         said = Said(outbound=outbound, turn=turn)
-        entries = await self.journal.append(outbound.address, *before, said)
+        address, outbox = outbound.address, self.outbox(outbound.address.channel)
+        begun = not drafted and outbox.begins(address.key)
+        going = (Sending(of=BEFORE, piece=0),) if begun else ()
+        entries = await self.journal.append(address, *before, said, *going)
         if not entries:
             return False
-        self.outbox(outbound.address.channel).push(
-            Owed(entry=entries[-1], said=said, address=outbound.address, drafted=drafted)
-        )
+        entry = entries[len(before)]
+        owed = Owed(entry=entry, said=said, address=address, drafted=drafted)
+        if not outbox.push(owed, begun=begun) and begun:
+            held = Held(of=entry.number, piece=0, reason="the channel closed just then")
+            await self.journal.append(address, held)
         return True
 
     async def notice(self, address: Address, id: str, text: str, *more: Part) -> bool:
@@ -204,16 +238,7 @@ class Gateway:
         words = text_of(inbound.parts)
         if admit.role == "owner" and await self._ruled(number, inbound, admit.person, words):
             return
-        admitted = Admitted(
-            of=number,
-            person=admit.person.key,
-            role=admit.role,
-            parts=inbound.parts,
-            id=inbound.id,
-            name=inbound.sender.name,
-            wakes=admit.wakes,
-        )
-        await self.journal.append(inbound.address, admitted)
+        await self.journal.append(inbound.address, _admitted(number, inbound, admit))
         if admit.wakes:
             self.wake(inbound.address)
 
@@ -225,11 +250,7 @@ class Gateway:
             await self._approve_here(address, code, person, language_of(words), inbound.id)
             await self.journal.append(address, Refused(of=number, reason=f"approved code {code}"))
             return True
-        open_here = [
-            question
-            for question in self.questions.values()
-            if getattr(question.event, "where", "") == address.key
-        ]
+        open_here = self._questions_in(address)
         if not open_here:
             return False
         answer = answer_of(words)
@@ -245,6 +266,11 @@ class Gateway:
             done = phrase("decided-yes" if answer else "decided-no", language_of(words))
             await self.notice(address, f"decided:{question.number}", done)
         return True
+
+    def _questions_in(self, address: Address) -> list[Entry]:
+        """The open questions that stand in a conversation, oldest first."""
+        questions = self.questions.values()
+        return [one for one in questions if getattr(one.event, "where", "") == address.key]
 
     async def _approve_here(
         self, address: Address, code: str, person: Principal, language: Language, id: str
@@ -287,3 +313,15 @@ class Gateway:
         )
         await self._note(given)
         return code
+
+
+def _admitted(of: int, inbound: Inbound, admit: Admit) -> Admitted:
+    return Admitted(
+        of=of,
+        person=admit.person.key,
+        role=admit.role,
+        parts=inbound.parts,
+        id=inbound.id,
+        name=inbound.sender.name,
+        wakes=admit.wakes,
+    )

@@ -47,30 +47,44 @@ class Outbox:
         self.queues: dict[str, deque[Owed]] = {}
         self.known: set[int] = set()
         self.lanes: set[str] = set()
+        self.begun: set[int] = set()
         self.tasks: asyncio.TaskGroup | None = None
         self.early: list[Owed] | None = None
         self.room = asyncio.Semaphore(LANES)
 
-    def push(self, owed: Owed) -> None:
-        """A new debt. While the channel is closed the journal alone remembers it."""
-        if self.tasks is None or owed.entry.number in self.known:
-            return
+    def begins(self, key: str) -> bool:
+        """Whether a debt of this conversation would be paid at once, and the network needs a
+        `Sending` before: then one is written together with the debt itself."""
+        ready = self.tasks is not None and self.early is None
+        free = key not in self.lanes and not self.room.locked()
+        return ready and free and self.connection.capabilities.idempotent_send == "none"
+
+    def push(self, owed: Owed, *, begun: bool = False) -> bool:
+        """A new debt, its first piece already `Sending` if `begun`. False while the channel is
+        closed: the journal alone remembers it then."""
+        if self.tasks is None:
+            return False
+        if owed.entry.number in self.known:
+            return True
         if self.early is not None:
             self.early.append(owed)
-            return
+            return not begun
+        if begun:
+            self.begun.add(owed.entry.number)
         self.known.add(owed.entry.number)
         key = owed.address.key
         self.queues.setdefault(key, deque()).append(owed)
         if key not in self.lanes:
             self.lanes.add(key)
             self.tasks.create_task(self._lane(key))
+        return True
 
     async def speak(self, connection: Connection) -> None:
         """Pay all debts over an open connection, old ones first. Raises `Unready` with it.
 
         What is pushed while the old debts are read waits, or it would overtake them.
         """
-        self.queues, self.known, self.lanes = {}, set(), set()
+        self.queues, self.known, self.lanes, self.begun = {}, set(), set(), set()
         self.connection = connection
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -120,7 +134,9 @@ class Outbox:
         if unknown and not drafted:
             piece = _marked(piece, self.connection.capabilities)
         while True:
-            if cautious and not drafted:
+            begun = index == 0 and number in self.begun
+            self.begun.discard(number)
+            if cautious and not drafted and not begun:
                 await self._write(address, Sending(of=number, piece=index))
             try:
                 sent = self._send(piece, drafted)
