@@ -16,10 +16,12 @@ from haoya.core.event import (
     CodeGiven,
     Decided,
     Event,
+    Held,
     Paired,
     Received,
     Refused,
     Said,
+    Sending,
 )
 from haoya.core.message import Address, Inbound, Outbound, Receipt, Sender, Text, text_of
 from haoya.journal import Journal, open_journal
@@ -349,5 +351,67 @@ def test_the_same_message_is_owed_once(tmp_path: Path) -> None:
         assert await desk.gateway.say(outbound)
         assert not await desk.gateway.say(outbound)
         assert await desk.told(OWNER) == ["hi"]
+
+    at_desk(tmp_path, body)
+
+
+class Cautious:
+    """A network that drops no second sending and holds on to what it is given until let go."""
+
+    capabilities = Capabilities(idempotent_send="none")
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.let_go = asyncio.Event()
+
+    async def receive(self) -> AsyncGenerator[Sequence[Inbound], None]:
+        await asyncio.Event().wait()
+        yield ()
+
+    async def send(self, outbound: Outbound) -> Receipt:
+        self.sent.append(text_of(outbound.parts))
+        await self.let_go.wait()
+        return Receipt()
+
+
+def said_to(room: Address, id: str) -> Outbound:
+    return Outbound(id=id, address=room, parts=(Text(text=id),))
+
+
+def test_what_goes_out_at_once_is_written_as_going_in_the_same_step(tmp_path: Path) -> None:
+    async def body(desk: Desk) -> None:
+        network, outbox = Cautious(), desk.gateway.outbox("tg")
+        async with asyncio.TaskGroup() as tasks:
+            speaking = tasks.create_task(outbox.speak(network))
+            await until(lambda: outbox.begins(ANN.key))
+            await desk.gateway.say(said_to(ANN, "first"))
+            assert [type(e) for e in await desk.of(Said, Sending, room=ANN)] == [Said, Sending]
+            await until(lambda: network.sent == ["first"])
+            await desk.gateway.say(said_to(ANN, "second"))
+            lines = await desk.of(Said, Sending, room=ANN)
+            assert [type(line) for line in lines] == [Said, Sending, Said]
+            network.let_go.set()
+            await until(lambda: network.sent == ["first", "second"])
+            await until(lambda: ANN.key not in outbox.lanes)
+            speaking.cancel()
+        assert len(await desk.of(Sending, room=ANN)) == 2
+        assert not await desk.journal.owed("tg")
+
+    at_desk(tmp_path, body)
+
+
+def test_a_channel_that_closes_between_step_and_sending_leaves_no_doubt(tmp_path: Path) -> None:
+    async def body(desk: Desk) -> None:
+        network, outbox = Cautious(), desk.gateway.outbox("tg")
+        async with asyncio.TaskGroup() as tasks:
+            speaking = tasks.create_task(outbox.speak(network))
+            await until(lambda: outbox.begins(ANN.key))
+            saying = tasks.create_task(desk.gateway.say(said_to(ANN, "words")))
+            await asyncio.sleep(0)  # the step is on its way to the disk
+            speaking.cancel()
+            await saying
+        (owed,) = await desk.journal.owed("tg")
+        assert network.sent == [] and not owed.sending
+        assert len(await desk.of(Held, room=ANN)) == 1
 
     at_desk(tmp_path, body)

@@ -120,10 +120,10 @@ class Gateway:
         match self.gate().admit(inbound, self.roster, self.clock()):
             case Admit() as admit:
                 words = text_of(inbound.parts)
-                ruled = approved_code(words) or self._questions_in(inbound.address)
-                return (
-                    None if admit.role == "owner" and ruled else _admitted(BEFORE, inbound, admit)
-                )
+                ruling = approved_code(words) or self._questions_in(inbound.address)
+                if admit.role == "owner" and ruling:
+                    return None
+                return _admitted(BEFORE, inbound, admit)
             case Refuse() as refuse:
                 holds = refuse.person.key in self.roster.waiting
                 return None if refuse.offer or holds else Refused(of=BEFORE, reason=refuse.reason)
