@@ -17,7 +17,7 @@ _SPAN = re.compile(r"`([^`\n]+)`")
 _FENCE = re.compile(r"```(?:sh|bash|console|shell)\n(.*?)```", re.DOTALL)
 _PLACES = ("/wo" + "rk/", "/ro" + "ot/", "/tm" + "p/p/")
 _INDEXES = re.compile(
-    r"--(?:extra-)?index-url|^\s*(?:extra-)?index-url\s*=|files\.pythonhosted|pypi\.org/simple"
+    r"--(?:extra-)?index-url|^\s*(?:extra-)?index-url\s*=|files\.python[h]osted|py[p]i\.org/simple"
     r"|registry\.npmjs|artifactory|jfrog|nexus\.",
     re.MULTILINE | re.IGNORECASE,
 )
