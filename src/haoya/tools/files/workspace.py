@@ -25,7 +25,7 @@ _LINKED = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)  # what systems say of a li
 def parts_of(path: str, root: Path) -> list[str]:
     """The steps of a path below the workspace.
 
-    >>> parts_of("a//./b.txt", Path("/home/me"))
+    >>> parts_of("a//./b.txt", Path("/srv/me"))
     ['a', 'b.txt']
     """
     inside = path.strip().removeprefix(f"{root}/") if path.strip() != str(root) else ""
