@@ -75,9 +75,13 @@ class ScriptSettings(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    rules: list[Rule] = []
+    rules: list[Rule] = pydantic.Field(
+        default=[], description="Tried in order: match, say, calls, after"
+    )
     delay: float = pydantic.Field(default=0, ge=0, le=60, description="Seconds before each word")
-    context_tokens: int = pydantic.Field(default=8192, ge=256)
+    context_tokens: int = pydantic.Field(
+        default=8192, ge=256, description="Tokens that prompt and answer may have together"
+    )
 
 
 class ScriptModel:

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """What the owner may write about a Telegram account."""
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class TelegramSettings(BaseModel):
-    """One bot. `access` is policy's business; the channel only lets it be written here."""
+    """One bot."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -16,9 +14,6 @@ class TelegramSettings(BaseModel):
         "https://api.telegram.org",
         pattern=r"^https?://[^/\s]+",
         description="where the Bot API answers; change it for a server of your own",
-    )
-    access: Literal["pairing", "open"] | list[str] = Field(
-        "pairing", description="who may speak: by pairing, everybody, or these user ids"
     )
     poll_seconds: int = Field(
         50, ge=1, le=50, description="how long Telegram holds a request while nothing happens"

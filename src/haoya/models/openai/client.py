@@ -33,14 +33,16 @@ class OpenaiSettings(pydantic.BaseModel):
 
     base_url: str = pydantic.Field(description="Address of the API, usually ending in /v1")
     model: str = pydantic.Field(min_length=1, description="What the server calls the model")
-    api_key: str = pydantic.Field(default="", description="secret:NAME, env:NAME or the key itself")
+    api_key: str = pydantic.Field(default="", description="The key: secret:NAME, env:NAME or plain")
     context_tokens: int = pydantic.Field(
         default=8192, ge=256, description="Tokens that prompt and answer may have together"
     )
     max_tokens: int | None = pydantic.Field(
         default=None, ge=1, description="Most tokens of an answer"
     )
-    temperature: float | None = pydantic.Field(default=None, ge=0, le=2)
+    temperature: float | None = pydantic.Field(
+        default=None, ge=0, le=2, description="How freely it chooses words; – for the server's own"
+    )
     first_seconds: float = pydantic.Field(default=120, gt=0, description="Wait for the first token")
     idle_seconds: float = pydantic.Field(default=60, gt=0, description="Wait between two tokens")
     vision: bool = pydantic.Field(default=False, description="Whether the model sees pictures")
