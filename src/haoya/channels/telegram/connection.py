@@ -49,7 +49,7 @@ from haoya.core.plugin import Context
 
 log = logging.getLogger("haoya.channels")
 
-TOKEN = re.compile(r"\d+:[\w-]+")
+TOKEN = re.compile(r"[^\s/?#%]+")
 BATCH = 100
 RECENT = 1000
 """How far behind the cursor a repeated update can be (one getUpdates gives at most 100)."""
@@ -92,7 +92,8 @@ async def connect(settings: TelegramSettings, context: Context) -> AsyncGenerato
         )
     api = Api(context.http, settings.api_root, token)
     me = (await api.ask("getMe", {})).read(User)
-    if (await api.ask("getWebhookInfo", {})).read(WebhookInfo).url:
+    webhook = await api.ask("getWebhookInfo", {})
+    if webhook.ok and webhook.read(WebhookInfo).url:
         (await api.ask("deleteWebhook", {"drop_pending_updates": False})).read(bool)
     context.alive()
     yield Telegram(api, settings, context, me)
