@@ -36,6 +36,7 @@ from haoya.core.event import (
     Event,
     ModelAnswered,
     ModelAsked,
+    ModelFailed,
     Received,
     Refused,
     Said,
@@ -371,3 +372,28 @@ def test_two_messages_at_once_are_two_answers_in_order(count: int) -> None:
         play.hear(f"m{i}")
     assert [play.go() for _ in range(count + 1)] == ["ok"] * count + [""]
     assert [event.turn for event in play.of(Said)] == [11, 12, 13]
+
+
+def test_an_apology_stands_as_the_answer_people_saw() -> None:
+    address = Address(channel="tg", room="1")
+
+    def entry(number: int, event: Event) -> Entry:
+        return Entry(number=number, at=0, conversation=address.key, event=event)
+
+    def heard(text: str) -> Admitted:
+        return Admitted(of=1, person="tg:1", role="owner", parts=(Text(text=text),))
+
+    sorry = Outbound(id="1", address=address, parts=(Text(text="I can't reach my model"),))
+    entries = [
+        entry(2, heard("hi")),
+        entry(3, ModelAsked(turn=2, step=1, model="m", since=2, prompt_tokens=1)),
+        entry(4, ModelFailed(turn=2, step=1, model="m", error="gone")),
+        entry(5, Said(outbound=sorry, turn=2)),
+        entry(7, heard("again")),
+    ]
+    lines = [line for group in groups_of(entries, 7, address) for line in group.lines]
+    assert [(line.role, line.text) for line in lines] == [
+        ("user", "hi"),
+        ("assistant", "I can't reach my model"),
+        ("user", "again"),
+    ]

@@ -143,7 +143,8 @@ def groups_of(entries: Sequence[Entry], turn: int, address: Address) -> list[Gro
 
     Messages the turn has not read are left out. Consecutive words of people become one line
     (many chat templates demand alternation); in a room each message bears its speaker's name.
-    An assistant line with calls and the results of these calls are one group.
+    An assistant line with calls and the results of these calls are one group. Where the house
+    apologised because no model answered, its words stand as the answer that people saw.
     """
     named = address.kind != "dm"
     groups: list[Group] = []
@@ -157,6 +158,8 @@ def groups_of(entries: Sequence[Entry], turn: int, address: Address) -> list[Gro
                     groups.append(Group(number=entry.number, lines=(line,)))
             case ToolReturned() if entry.event.turn <= turn:
                 _add_result(groups, entry.event)
+            case Said() if 0 < entry.event.turn < turn:
+                _add_apology(groups, entry.number, text_of(entry.event.outbound.parts))
             case _:
                 pass
     return [_whole(group, last=group is groups[-1]) for group in groups]
@@ -197,6 +200,12 @@ def _add_words(groups: list[Group], number: int, line: Line) -> None:
         groups[-1] = Group(number=groups[-1].number, lines=(line,))
     else:
         groups.append(Group(number=number, lines=(line,)))
+
+
+def _add_apology(groups: list[Group], number: int, text: str) -> None:
+    """The house's own words where the model had none: a turn that failed was answered too."""
+    if groups and groups[-1].lines[-1].role != "assistant":
+        groups.append(Group(number=number, lines=(Line(role="assistant", text=text),)))
 
 
 def _add_result(groups: list[Group], returned: ToolReturned) -> None:
