@@ -23,7 +23,6 @@ from haoya.agent.transcript import (
     KINDS,
     UNANSWERED,
     groups_of,
-    has_media,
     open_calls,
     standing,
     steps_taken,
@@ -100,7 +99,6 @@ def test_words_in_a_row_are_one_line_with_their_pictures() -> None:
     ((line,),) = [group.lines for group in groups_of(entries, 3, ADDRESS)]
     assert line.text == "one\n[image: application/octet-stream]\ntwo"
     assert line.images == (image.blob,)
-    assert has_media((image,)) and not has_media((Text(text="x"),))
 
 
 def test_in_a_room_everybody_has_a_name() -> None:

@@ -21,7 +21,7 @@ from haoya.core.event import (
     ToolStarted,
     kind_of,
 )
-from haoya.core.message import Address, Audio, File, Image, Part, Video, text_of
+from haoya.core.message import Address, Image, text_of
 from haoya.core.tool import Line, ToolCall
 
 KINDS = frozenset(
@@ -231,8 +231,3 @@ def _whole(group: Group, *, last: bool) -> Group:
     for call in missing:
         results[call.id] = Line(role="tool", call=call.id, text=UNANSWERED)
     return Group(number=group.number, lines=(group.lines[0], *(results[c.id] for c in calls)))
-
-
-def has_media(parts: tuple[Part, ...]) -> bool:
-    """Whether a message carries more than words."""
-    return any(isinstance(part, Image | Audio | Video | File) for part in parts)

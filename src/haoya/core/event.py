@@ -105,6 +105,8 @@ class Asked(Word, frozen=True, kw_only=True, tag="asked"):
     question: str
     expires: float
     """Unix seconds; past it the answer is no."""
+    tool: str = ""
+    """The tool's name."""
 
 
 class Decided(Word, frozen=True, kw_only=True, tag="decided"):

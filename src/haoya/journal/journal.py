@@ -133,10 +133,6 @@ class Journal:
         """The number of the `Received` that the channel heard as `id`."""
         return await self._ask(query.find, channel, id)
 
-    async def find_said(self, id: str) -> int | None:
-        """The number of the `Said` whose outbound has that id."""
-        return await self._ask(query.find, "", id)
-
     async def owed(self, channel: str) -> list[Owed]:
         """Every `Said` to the channel without `Failed` or a last `Delivered`, oldest first."""
         return await self._ask(query.owed, channel)

@@ -53,6 +53,7 @@ class Asks:
             where=where.key,
             digest=digest_of(wanted.call, last.person),
             question=question,
+            tool=wanted.call.name,
             expires=self.gateway.clock() + self.settings().ask_hours * 3600,
         )
         for entry in await self.gateway.journal.append(address, asked):

@@ -148,7 +148,7 @@ class Verbs:
             {
                 "number": entry.number,
                 "conversation": entry.conversation,
-                "tool": entry.event.call,
+                "tool": entry.event.tool,
                 "question": entry.event.question,
                 "expires": entry.event.expires,
             }

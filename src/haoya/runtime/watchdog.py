@@ -38,11 +38,6 @@ class Watchdog:
         self.stop.set()
         self.thread.join(2)
 
-    def take_worst(self) -> float:
-        """The longest lateness in seconds since this was asked last."""
-        worst, self.worst = self.worst, 0.0
-        return worst
-
     def _answer(self, asked: float) -> None:
         self.answered = time.monotonic()
         self.late = self.answered - asked
