@@ -9,8 +9,6 @@ from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx2
-
 from haoya.core.errors import ConfigError, Unready
 from haoya.core.message import Address, Outbound
 from haoya.core.plugin import Call, Context, Plugin
@@ -24,6 +22,7 @@ from haoya.runtime.conversations import Conversations, Mind
 from haoya.runtime.door import DOOR, attend, door
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
+from haoya.runtime.http import open_client
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
 from haoya.runtime.registry import window
 from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
@@ -35,9 +34,6 @@ from haoya.runtime.watchdog import Watchdog
 log = logging.getLogger("haoya.runtime")
 
 TICK_SECONDS = 5.0
-
-IDLE_CONNECTIONS = 8
-"""HTTP connections kept for reuse; the client looks at each idle one for every request."""
 
 
 class House:
@@ -69,10 +65,9 @@ class House:
 
     async def run(self) -> None:
         """Live until cancelled. Never raises for what settings, disk or networks do."""
-        limits = httpx2.Limits(max_connections=100, max_keepalive_connections=IDLE_CONNECTIONS)
         with Watchdog(asyncio.get_running_loop()) as self.watchdog:
             async with (
-                httpx2.AsyncClient(limits=limits, timeout=30, trust_env=False) as self.http,
+                open_client() as self.http,
                 asyncio.TaskGroup() as tasks,
             ):
                 self.tasks = tasks

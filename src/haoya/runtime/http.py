@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The one HTTP client that all plugins share."""
+
+import logging
+
+import httpx2
+
+log = logging.getLogger("haoya.runtime")
+
+IDLE_CONNECTIONS = 8
+"""HTTP connections kept for reuse; the client looks at each idle one for every request."""
+
+TIMEOUT_SECONDS = 30.0
+"""For requests whose plugin sets none of its own."""
+
+_HERE = ("127.0.0.1", "localhost", "[::1]")
+
+
+def open_client() -> httpx2.AsyncClient:
+    """A client without cookies and redirects.
+
+    It goes through the proxy that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`;
+    `NO_PROXY` says what does not), as other programs do; what runs on this machine is always
+    reached directly. A proxy that cannot be used (SOCKS, a broken address) is told and left out.
+    """
+    limits = httpx2.Limits(max_connections=100, max_keepalive_connections=IDLE_CONNECTIONS)
+    directly: dict[str, None] = {f"all://{host}": None for host in _HERE}
+    try:
+        return httpx2.AsyncClient(limits=limits, timeout=TIMEOUT_SECONDS, mounts=directly)
+    except (ImportError, ValueError, httpx2.InvalidURL) as error:
+        log.warning(
+            "the environment's proxy cannot be used and is left out: %s; "
+            "set HTTPS_PROXY to an http:// address",
+            str(error).split(".", 1)[0],
+        )
+        return httpx2.AsyncClient(limits=limits, timeout=TIMEOUT_SECONDS, trust_env=False)
