@@ -159,7 +159,7 @@ def groups_of(entries: Sequence[Entry], turn: int, address: Address) -> list[Gro
             case ToolReturned() if entry.event.turn <= turn:
                 _add_result(groups, entry.event)
             case Said() if 0 < entry.event.turn < turn:
-                _add_apology(groups, entry.number, text_of(entry.event.outbound.parts))
+                _add_apology(groups, entry.number, entry.event)
             case _:
                 pass
     return [_whole(group, last=group is groups[-1]) for group in groups]
@@ -202,9 +202,10 @@ def _add_words(groups: list[Group], number: int, line: Line) -> None:
         groups.append(Group(number=number, lines=(line,)))
 
 
-def _add_apology(groups: list[Group], number: int, text: str) -> None:
+def _add_apology(groups: list[Group], number: int, said: Said) -> None:
     """The house's own words where the model had none: a turn that failed was answered too."""
     if groups and groups[-1].lines[-1].role != "assistant":
+        text = text_of(said.outbound.parts)
         groups.append(Group(number=number, lines=(Line(role="assistant", text=text),)))
 
 
