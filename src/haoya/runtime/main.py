@@ -19,6 +19,10 @@ log = logging.getLogger("haoya")
 READY_SECONDS = 2.0
 """How long the greeting waits for the rest of the house."""
 
+YOUNG_OBJECTS = 5000
+"""New objects until the collector looks for cycles. A message makes some thousands that die at
+once; Python's 700 made it look several times for each."""
+
 STOP_SECONDS = 5.0
 """A stop that takes longer than this is ended from outside the event loop's order."""
 
@@ -35,6 +39,7 @@ def run(folder: Path, port: int | None = None) -> int:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     logging.getLogger("httpcore2").setLevel(logging.WARNING)
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 10)
     return asyncio.run(_serve(Home(folder=folder), port))
 
 
