@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 
-from haoya.core.capabilities import Capabilities
 from haoya.core.errors import Drop, Unready
 from haoya.core.event import (
     BEFORE,
@@ -186,11 +185,6 @@ class Gateway:
         if channel not in self.outboxes:
             self.outboxes[channel] = Outbox(channel, self.journal, self.delivery, self.clock)
         return self.outboxes[channel]
-
-    def capabilities(self, channel: str) -> Capabilities:
-        """What an open channel can do; the poorest set for one that is not open."""
-        connection = self.connections.get(channel)
-        return connection.capabilities if connection else Capabilities()
 
     async def approve(self, code: str, role: str, by: str) -> Waiting | None:
         """Let the holder of a code in; None where nobody holds it any more."""

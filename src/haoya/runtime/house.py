@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -333,8 +333,8 @@ class House:
         def report(state: Any, why: str) -> None:
             self.board.report("api", state, why)
 
-        serving: Awaitable[None] = supervise("api", lambda: window()(self, settings), use, report)
-        self._api = self.tasks.create_task(_as_coroutine(serving))
+        serving = supervise("api", lambda: window()(self, settings), use, report)
+        self._api = self.tasks.create_task(serving)
 
 
 async def _keep(store: dict[str, Any], name: str, part: Any) -> None:
@@ -344,10 +344,6 @@ async def _keep(store: dict[str, Any], name: str, part: Any) -> None:
         await asyncio.Event().wait()
     finally:
         store.pop(name, None)
-
-
-async def _as_coroutine(awaitable: Awaitable[None]) -> None:
-    await awaitable
 
 
 class _LentMemory:
