@@ -25,6 +25,7 @@ from haoya.core.tool import (
     Effect,
     Finish,
     Line,
+    Prompt,
     Scene,
     TextDelta,
     ToolCall,
@@ -68,16 +69,14 @@ class Scripted:
     def name(self) -> str:
         return "scripted"
 
-    async def stream(
-        self, lines: Sequence[Line], tools: Sequence[ToolSpec]
-    ) -> AsyncGenerator[Delta, None]:
-        self.seen.append(list(lines))
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+        self.seen.append(list(prompt.lines))
         if self.words:
             yield TextDelta(text=self.words)
         if self.breaks and self.times > 0:
             self.times -= 1
             raise self.breaks
-        taken = _steps_since_last_words(lines)
+        taken = _steps_since_last_words(prompt.lines)
         if taken < len(self.script):
             for name, arguments in self.script[taken]:
                 yield CallDelta(call=ToolCall(id="same", name=name, arguments=arguments))

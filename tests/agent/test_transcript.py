@@ -335,12 +335,12 @@ class Interrupted(Scripted):
         super().__init__(*script)
         self.play = play
 
-    def stream(self, lines: Any, tools: Any) -> Any:
+    def stream(self, prompt: Any) -> Any:
         self.play.die_after, kept = None, self.play.die_after
         self.play.hear("meanwhile " * 5)
         self.play.writes -= 1
         self.play.die_after = kept
-        return super().stream(lines, tools)
+        return super().stream(prompt)
 
 
 def _check_lines(lines: list[Line]) -> None:

@@ -17,7 +17,7 @@ import pytest
 from haoya.core.errors import ConfigError, HaoyaError, Rejected, Unready
 from haoya.core.message import Blob
 from haoya.core.ports import Model
-from haoya.core.tool import CallDelta, Delta, Finish, Line, TextDelta, ToolCall, ToolSpec
+from haoya.core.tool import CallDelta, Delta, Finish, Line, Prompt, TextDelta, ToolCall, ToolSpec
 from haoya.models.openai import plugin
 from haoya.models.openai.client import OpenaiSettings
 from tests.models.canned import canned
@@ -40,7 +40,7 @@ async def model(folder: Path, port: int, **settings: Any) -> AsyncGenerator[Mode
 
 async def asked(opened: Model, *lines: Line | str, tools: Sequence[ToolSpec] = ()) -> list[Delta]:
     asked = [Line(role="user", text=line) if isinstance(line, str) else line for line in lines]
-    return [delta async for delta in opened.stream(asked, tools)]
+    return [delta async for delta in opened.stream(Prompt(lines=tuple(asked), tools=tuple(tools)))]
 
 
 def said(deltas: list[Delta]) -> str:
@@ -89,7 +89,7 @@ def test_an_answer_streams_in_pieces_and_ends_with_its_cost(tmp_path: Path) -> N
 def test_the_first_words_come_before_the_last_are_thought(tmp_path: Path) -> None:
     async def run(port: int) -> None:
         async with model(tmp_path, port) as opened:
-            stream = opened.stream([Line(role="user", text="long 40")], [])
+            stream = opened.stream(Prompt(lines=(Line(role="user", text="long 40"),)))
             first = await anext(stream)
             assert first == TextDelta(text="word1 word2 ")
             await stream.aclose()

@@ -9,7 +9,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from haoya.core.tool import CallDelta, Delta, Finish, Line, TextDelta, ToolCall
+from haoya.core.tool import CallDelta, Delta, Finish, Line, Prompt, TextDelta, ToolCall
 from haoya.models.script import ScriptSettings, plugin
 from tests.models.lent import context
 
@@ -31,7 +31,7 @@ def answered(folder: Path, *lines: Line, **settings: Any) -> list[Delta]:
     async def run() -> list[Delta]:
         given = ScriptSettings.model_validate({"rules": RULES, **settings})
         async with context(folder) as lent, plugin.open(given, lent) as model:
-            return [delta async for delta in model.stream(lines, [])]
+            return [delta async for delta in model.stream(Prompt(lines=tuple(lines)))]
 
     return asyncio.run(run())
 

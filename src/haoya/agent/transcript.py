@@ -153,7 +153,7 @@ def groups_of(entries: Sequence[Entry], turn: int, address: Address) -> list[Gro
             case Admitted() if entry.number <= turn:
                 _add_words(groups, entry.number, _heard(entry.event, named))
             case ModelAnswered() if entry.event.turn <= turn:
-                line = Line(role="assistant", text=entry.event.text, calls=entry.event.calls)
+                line = answered_line(entry.event)
                 if line.text or line.calls:
                     groups.append(Group(number=entry.number, lines=(line,)))
             case ToolReturned() if entry.event.turn <= turn:
@@ -163,6 +163,17 @@ def groups_of(entries: Sequence[Entry], turn: int, address: Address) -> list[Gro
             case _:
                 pass
     return [_whole(group, last=group is groups[-1]) for group in groups]
+
+
+def answered_line(answered: ModelAnswered) -> Line:
+    """A model's own words as the next model reads them."""
+    return Line(
+        role="assistant",
+        text=answered.text,
+        calls=answered.calls,
+        model=answered.model,
+        echo=answered.echo,
+    )
 
 
 def returned_line(returned: ToolReturned) -> Line:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from haoya.agent.budget import PROMPT_SHARE, Group, fit, line_tokens, tools_tokens
-from haoya.agent.transcript import OpenCall, returned_line
+from haoya.agent.transcript import OpenCall, answered_line, returned_line
 from haoya.core.errors import HaoyaError, Rejected, Unready
 from haoya.core.event import (
     Event,
@@ -31,13 +31,17 @@ from haoya.core.phrases import Language, phrase
 from haoya.core.ports import Model, Tool
 from haoya.core.tool import (
     CallDelta,
+    Delta,
     Finish,
     Line,
+    Prompt,
     Scene,
     TextDelta,
+    ThoughtDelta,
     ToolCall,
     ToolResult,
     ToolSpec,
+    Urgency,
     Usage,
     Verdict,
 )
@@ -58,6 +62,9 @@ class Lent(msgspec.Struct, frozen=True, kw_only=True):
     judge: Callable[[ToolSpec | None, ToolCall], Verdict]
     system: str
     scene: Callable[[str], Scene]
+    why: Mapping[str, str] = {}
+    """Why each model stands where it does, for the owner."""
+    urgency: Urgency = "chat"
     language: Language = "en"
     max_steps: int = 12
     trouble: str = ""
@@ -130,30 +137,42 @@ class _Turn:
         self.number = number
         self.groups = groups
         self.lent = lent
-        self.specs = [tool.spec for tool in lent.tools.values()]
+        self.specs = tuple(tool.spec for tool in lent.tools.values())
 
     async def think(self, step: int) -> AsyncGenerator[Step | TextDelta | Retracted, None]:
         """Ask the models one after the other until one has answered."""
         refusal, failure = "", ""
-        for name, model in self.lent.models:
-            lines, since, estimate = self.prompt(model)
+        waiting = list(self.lent.models)
+        retried = False
+        while waiting:
+            name, model = waiting.pop(0)
+            prompt, since, estimate = self.prompt(model)
+            why = self.lent.why.get(name, "")
             yield (
                 ModelAsked(
-                    turn=self.number, step=step, model=name, since=since, prompt_tokens=estimate
+                    turn=self.number,
+                    step=step,
+                    model=name,
+                    since=since,
+                    prompt_tokens=estimate,
+                    why=why,
                 ),
             )
             said = _Said(name)
             try:
-                async with aclosing(model.stream(lines, self.specs)) as deltas:
+                async with aclosing(model.stream(prompt)) as deltas:
                     async for delta in deltas:
                         if words := said.take(delta):
                             yield words
             except (Unready, Rejected) as error:
                 if said.text:
                     yield Retracted()
-                yield (ModelFailed(turn=self.number, step=step, model=name, error=str(error)),)
+                yield (_failed(self.number, step, name, error),)
                 if isinstance(error, Rejected):
                     refusal = refusal or str(error)
+                elif error.again and not retried:
+                    retried = True
+                    waiting.insert(0, (name, model))
                 failure = failure or str(error)
                 continue
             yield self.conclude(step, said)
@@ -163,7 +182,7 @@ class _Turn:
     def conclude(self, step: int, said: "_Said") -> Step:
         """The step that records what a model said: calls to run, or the answer."""
         answered = said.event(self.number, step)
-        line = Line(role="assistant", text=answered.text, calls=answered.calls)
+        line = answered_line(answered)
         self.groups.append(Group(number=self.number, lines=(line,)))
         if answered.calls:
             calls = [ToolAsked(turn=self.number, call=call) for call in answered.calls]
@@ -171,17 +190,25 @@ class _Turn:
         text = answered.text.strip() or phrase("empty", self.lent.language)
         return (answered, Answer(text=text))
 
-    def prompt(self, model: Model) -> tuple[list[Line], int, int]:
-        """The lines for a model, the number they begin at, and their estimated tokens."""
+    def prompt(self, model: Model) -> tuple[Prompt, int, int]:
+        """What a model is asked, the number its lines begin at, and its estimated tokens."""
         system = Line(role="system", text=self.lent.system)
         fixed = line_tokens(system) + tools_tokens(self.specs)
         room = max(256, int(model.context_tokens * PROMPT_SHARE) - fixed)
         kept = self.with_question(fit(self.groups, room))
-        lines = [system, *(line for group in kept for line in group.lines)]
+        lines = (system, *(line for group in kept for line in group.lines))
         estimate = fixed + sum(group.tokens for group in kept)
         # Not the first one's: an answer has a higher number than words that came meanwhile.
         since = min((group.number for group in kept), default=self.number)
-        return lines, since, estimate
+        scene = self.lent.scene("")
+        prompt = Prompt(
+            lines=lines,
+            tools=self.specs,
+            conversation=scene.address.key,
+            person=scene.person,
+            urgency=self.lent.urgency,
+        )
+        return prompt, since, estimate
 
     def with_question(self, kept: Sequence[Group]) -> Sequence[Group]:
         """What fits, and before it the words to be answered where long results drove them out."""
@@ -272,7 +299,7 @@ class _Said:
         self.began = time.monotonic()
         self.first = 0.0
 
-    def take(self, delta: TextDelta | CallDelta | Finish) -> TextDelta | None:
+    def take(self, delta: Delta) -> TextDelta | None:
         """Take in a delta; gives it back if it holds words to stream."""
         self.first = self.first or time.monotonic() - self.began
         match delta:
@@ -283,6 +310,8 @@ class _Said:
                 self.calls.append(self.named(delta.call))
             case Finish():
                 self.finish = delta
+            case ThoughtDelta():
+                pass
         return None
 
     def named(self, call: ToolCall) -> ToolCall:
@@ -307,7 +336,20 @@ class _Said:
             usage=self.finish.usage if self.finish else Usage(),
             first_seconds=round(self.first, 4),
             seconds=round(time.monotonic() - self.began, 4),
+            echo=self.finish.echo,
+            notes=self.finish.notes,
         )
+
+
+def _failed(turn: int, step: int, model: str, error: Unready | Rejected) -> ModelFailed:
+    return ModelFailed(
+        turn=turn,
+        step=step,
+        model=model,
+        error=str(error),
+        trouble=error.trouble if isinstance(error, Unready) else "refused",
+        retry_after=(error.retry_after or 0) if isinstance(error, Unready) else 0,
+    )
 
 
 def _pauses(step: Step) -> bool:

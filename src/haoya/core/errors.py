@@ -13,6 +13,12 @@ Every message names the subject, the fact and the cure:
 `no channel named 'tg2'; there are: irc, telegram`.
 """
 
+from typing import Literal
+
+Trouble = Literal["unreachable", "throttled", "overloaded", "timeout", "broken", "request"]
+"""Why a model gave no answer: nobody there, asked to slow down, too busy, silent too long, broke
+off or failed, or this one request is more than it can take (others it may well answer)."""
+
 
 class HaoyaError(Exception):
     """Root of the tree; never raised itself."""
@@ -30,15 +36,24 @@ class Unready(HaoyaError):
     """Not now. `retry_after` is the wait in seconds the other side asked for, if it did.
 
     `reached` is false where what we tried to send surely never arrived (no connection), so that
-    sending it again cannot double it.
+    sending it again cannot double it. Models say what the `trouble` is, and with `again` that the
+    same request may be asked again at once (their engine fell and is up again).
     """
 
     def __init__(
-        self, message: str, *, retry_after: float | None = None, reached: bool = True
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        reached: bool = True,
+        trouble: Trouble = "broken",
+        again: bool = False,
     ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.reached = reached
+        self.trouble: Trouble = trouble
+        self.again = again
 
 
 class Throttled(Unready):

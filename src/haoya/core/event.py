@@ -46,7 +46,9 @@ class Admitted(Word, frozen=True, kw_only=True, tag="admitted"):
 
 
 class ModelAsked(Word, frozen=True, kw_only=True, tag="model-asked"):
-    """A model is about to be called; the prompt begins at entry `since`."""
+    """A model is about to be called; the prompt begins at entry `since`.
+
+    `why` says in words for the owner why this model was chosen before others."""
 
     turn: int
     step: int
@@ -54,6 +56,7 @@ class ModelAsked(Word, frozen=True, kw_only=True, tag="model-asked"):
     since: int
     prompt_tokens: int
     """Our own estimate; the server's count follows in `ModelAnswered.usage`."""
+    why: str = ""
 
 
 class ModelAnswered(Word, frozen=True, kw_only=True, tag="model-answered"):
@@ -68,15 +71,24 @@ class ModelAnswered(Word, frozen=True, kw_only=True, tag="model-answered"):
     usage: Usage = Usage()
     first_seconds: float = 0
     seconds: float = 0
+    echo: str = ""
+    """What the same model wants back with this line (signed thoughts)."""
+    notes: tuple[str, ...] = ()
+    """The decisions taken on the way to this answer, for the owner."""
 
 
 class ModelFailed(Word, frozen=True, kw_only=True, tag="model-failed"):
-    """A model of the failover list could not answer; the next one, if any, is tried."""
+    """A model of the failover list could not answer; the next one, if any, is tried.
+
+    `trouble` is the kind of failure (`core.errors.Trouble`, or `refused`), `retry_after` the
+    seconds the other side asked us to wait."""
 
     turn: int
     step: int
     model: str
     error: str
+    trouble: str = ""
+    retry_after: float = 0
 
 
 class ToolAsked(Word, frozen=True, kw_only=True, tag="tool-asked"):

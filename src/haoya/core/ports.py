@@ -8,13 +8,13 @@ going on after its `yield`.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
 from haoya.core.capabilities import Capabilities
 from haoya.core.message import Address, Inbound, Outbound, Receipt, Word
-from haoya.core.tool import Delta, Line, Scene, ToolResult, ToolSpec
+from haoya.core.tool import Delta, Prompt, Scene, ToolResult, ToolSpec, Urgency
 
 
 class Connection(Protocol):
@@ -96,13 +96,69 @@ class Model(Protocol):
         """How many tokens prompt and answer may have together."""
         ...
 
-    def stream(
-        self, lines: Sequence[Line], tools: Sequence[ToolSpec]
-    ) -> AsyncGenerator[Delta, None]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         """The answer as it comes, ending with `Finish`.
 
-        Raises `Unready` (busy, broken, gone: the next model is tried) or `Rejected` (key
-        refused, model unknown).
+        Raises `Unready` (busy, broken, gone: the next model is tried, or this one again where
+        the error says so) or `Rejected` (key refused, model unknown).
+        """
+        ...
+
+
+@runtime_checkable
+class Warms(Protocol):
+    """A model that can make itself ready before it is asked, so that the first answer is quick."""
+
+    async def warm(self, prompts: Sequence[Prompt]) -> None:
+        """Be ready to answer, and know the beginnings that these prompts share with others.
+
+        Raises as `Model.stream` does.
+        """
+        ...
+
+
+class Embedding(Word, frozen=True, kw_only=True):
+    """One vector for each text, all of one length, and the tokens they had together."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    tokens: int = 0
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """A model that places texts in a space of meaning."""
+
+    async def embed(self, texts: Sequence[str], *, urgency: Urgency = "chat") -> Embedding:
+        """The vectors in the order of the texts; raises as `Model.stream` does."""
+        ...
+
+
+Wire = Literal["openai-chat", "openai-responses", "anthropic-messages"]
+"""A public form of requests to models and of their answers."""
+
+
+class Relayed(Word, frozen=True, kw_only=True):
+    """The answer to a relayed request: HTTP status, content type, and the body as it comes."""
+
+    status: int
+    mime: str
+    pieces: AsyncIterator[bytes]
+
+
+@runtime_checkable
+class Relays(Protocol):
+    """A model whose server speaks a public wire: requests in it are passed on as they are."""
+
+    @property
+    def wires(self) -> frozenset[Wire]:
+        """The wires it takes."""
+        ...
+
+    def relay(self, wire: Wire, body: bytes) -> AbstractAsyncContextManager[Relayed]:
+        """Send a request's JSON with the server's own name for the model put in.
+
+        Raises `Unready` or `Rejected` only where no answer came; a refusal of the server's is an
+        answer and passed on.
         """
         ...
 

@@ -52,13 +52,51 @@ class Verdict(Word, frozen=True, kw_only=True):
 
 
 class Line(Word, frozen=True, kw_only=True):
-    """One line of what a model reads. `calls` on assistant lines, `call` (an id) on tool lines."""
+    """One line of what a model reads. `calls` on assistant lines, `call` (an id) on tool lines.
+
+    `model` names the part that spoke an assistant line and `echo` is what that model wants back
+    with it, word for word (signed thoughts); others leave it alone.
+    """
 
     role: Literal["system", "user", "assistant", "tool"]
     text: str = ""
     images: tuple[Blob, ...] = ()
     calls: tuple[ToolCall, ...] = ()
     call: str = ""
+    model: str = ""
+    echo: str = ""
+
+
+class Sampling(Word, frozen=True, kw_only=True):
+    """How an answer is drawn and where it ends; None leaves it to the model's own settings."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+Urgency = Literal["chat", "background"]
+
+
+class Prompt(Word, frozen=True, kw_only=True):
+    """What a model is asked: lines to continue, tools it may call, and on whose behalf.
+
+    `choice` is `auto`, `none`, `required` or the name of the one tool to call. The answer's text
+    satisfies the JSON Schema `schema` where one is given (JSON text). `conversation` (an
+    address's key) and `person` let a local model keep caches apart and share its time fairly; a
+    person behind a chat goes before work in the background.
+    """
+
+    lines: tuple[Line, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    choice: str = "auto"
+    schema: msgspec.Raw = msgspec.Raw(b"")
+    sampling: Sampling = Sampling()
+    conversation: str = ""
+    person: str = ""
+    urgency: Urgency = "chat"
 
 
 class Usage(Word, frozen=True, kw_only=True):
@@ -75,12 +113,24 @@ class TextDelta(Word, frozen=True, kw_only=True, tag="text"):
     text: str
 
 
+class ThoughtDelta(Word, frozen=True, kw_only=True, tag="thought"):
+    """More of what a model thinks before it speaks; never shown in a chat."""
+
+    text: str
+
+
 class Finish(Word, frozen=True, kw_only=True, tag="finish"):
-    """The end of an answer: why it ended, what it cost, which model spoke."""
+    """The end of an answer: why it ended, what it cost, which model spoke.
+
+    `echo` goes back to the same model with this line (see `Line.echo`). `notes` are the decisions
+    taken for this answer, in words for the owner: waited in the queue, context cut under load.
+    """
 
     reason: Literal["stop", "length", "tools", "filter"] = "stop"
     usage: Usage = Usage()
     model: str = ""
+    echo: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class CallDelta(Word, frozen=True, kw_only=True, tag="call"):
@@ -89,7 +139,7 @@ class CallDelta(Word, frozen=True, kw_only=True, tag="call"):
     call: ToolCall
 
 
-Delta = TextDelta | CallDelta | Finish
+Delta = TextDelta | ThoughtDelta | CallDelta | Finish
 
 
 class Scene(Word, frozen=True, kw_only=True):

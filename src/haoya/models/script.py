@@ -25,9 +25,9 @@ from haoya.core.tool import (
     Delta,
     Finish,
     Line,
+    Prompt,
     TextDelta,
     ToolCall,
-    ToolSpec,
     Usage,
 )
 
@@ -100,10 +100,9 @@ class ScriptModel:
         """As set; nothing is ever cut."""
         return self._settings.context_tokens
 
-    async def stream(
-        self, lines: Sequence[Line], tools: Sequence[ToolSpec]
-    ) -> AsyncGenerator[Delta, None]:
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         """The answer word by word; calls have ids that count on through the conversation."""
+        lines = prompt.lines
         text, results = _read(lines)
         rule, holes = self._rule(text)
         calling = results is None and bool(rule.calls)

@@ -11,7 +11,7 @@ import pydantic
 
 from haoya.core.errors import HaoyaError, Rejected, Unready
 from haoya.core.plugin import Context
-from haoya.core.tool import Delta, Line, ToolSpec
+from haoya.core.tool import Delta, Line, Prompt, ToolSpec
 from haoya.models.openai.answer import Answer
 from haoya.models.openai.refusal import Complaint, complaint, pause, refusal, unknown_model
 from haoya.models.openai.request import encode
@@ -99,11 +99,10 @@ class OpenaiModel:
         """How many tokens prompt and answer may have together."""
         return self._settings.context_tokens
 
-    async def stream(
-        self, lines: Sequence[Line], tools: Sequence[ToolSpec]
-    ) -> AsyncGenerator[Delta, None]:
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         """The answer as it comes, ending with `Finish`; raises as the port says."""
-        body = await self._body(lines, tools)
+        lines = prompt.lines
+        body = await self._body(lines, prompt.tools)
         taken = frozenset(call.id for line in lines for call in line.calls)
         answer = Answer(self._server, self.name, taken)
         deadline = asyncio.get_running_loop().time() + self._settings.first_seconds
