@@ -20,7 +20,7 @@ import msgspec
 import pydantic
 
 from haoya.core.message import Address, Blob, Outbound
-from haoya.core.ports import Memory
+from haoya.core.ports import Memory, Queue
 
 PluginKind = Literal["channel", "model", "tools", "memory", "stage"]
 Settings = TypeVar("Settings", bound=pydantic.BaseModel)
@@ -56,6 +56,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     into the secret or raises `ConfigError`. `cursor` is the last stored `Inbound.cursor` of this
     channel. A channel calls `alive` whenever the other side proved that it is there; one that
     stays silent past its plugin's `silent_seconds` is opened anew.
+    `models` is the folder of model files, `queue` shares the machine among local models.
     `say`, `memory` and `conversations` are lent to tools, `call` to the owner's own door
     (channel `local`) alone.
     """
@@ -69,6 +70,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str = ""
     alive: Callable[[], None] = lambda: None
     workspace: Path = Path()
+    models: Path = Path()
+    queue: Queue | None = None
     memory: Memory | None = None
     say: Say | None = None
     conversations: Callable[[str], Awaitable[list[Address]]] | None = None

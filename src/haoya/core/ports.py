@@ -7,7 +7,7 @@ going on after its `yield`.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
@@ -130,6 +130,48 @@ class Embeds(Protocol):
 
     async def embed(self, texts: Sequence[str], *, urgency: Urgency = "chat") -> Embedding:
         """The vectors in the order of the texts; raises as `Model.stream` does."""
+        ...
+
+
+class Seat(Protocol):
+    """Leave to use a lane's model now; given back by leaving."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided about this request, for the owner: how long it waited, behind what."""
+        ...
+
+    def spent(self, tokens: int) -> None:
+        """Tokens this request has really cost; called once it is known, or as they come."""
+        ...
+
+
+class Lane(Protocol):
+    """One local model's share of the machine: so many requests at a time."""
+
+    @property
+    def load(self) -> float:
+        """Requests running or waiting for each seat; over 1 they wait."""
+        ...
+
+    def enter(self, prompt: Prompt, tokens: int) -> AbstractAsyncContextManager[Seat]:
+        """Wait for this request's turn; `tokens` is what it may cost, prompt and answer.
+
+        Raises `Unready` (trouble `overloaded`) where its person has used up a budget or it could
+        not be begun in time.
+        """
+        ...
+
+
+@runtime_checkable
+class Queue(Protocol):
+    """Shares this machine's thinking fairly between people, channels and jobs."""
+
+    def lane(
+        self, name: str, seats: int, *, pause: Callable[[bool], None] | None = None
+    ) -> AbstractContextManager[Lane]:
+        """A lane for as long as it is held. `pause(True)` stops work in the background at once
+        (it freezes its process), `pause(False)` lets it go on."""
         ...
 
 

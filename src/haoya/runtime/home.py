@@ -43,6 +43,11 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder / "workspace"
 
     @property
+    def models(self) -> Path:
+        """The files of local models, and engines built on this machine."""
+        return self.folder / "models"
+
+    @property
     def token(self) -> Path:
         """The bearer token of the HTTP API, made at first start."""
         return self.folder / "state" / "api-token"

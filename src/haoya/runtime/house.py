@@ -249,6 +249,7 @@ class House:
             cursor=cursor,
             alive=lambda: self.board.heard(part.key),
             workspace=self.home.workspace,
+            models=self.home.models,
             memory=_LentMemory(self) if tools else None,
             say=self._say if tools else None,
             conversations=self._reachable if tools else None,
