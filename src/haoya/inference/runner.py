@@ -26,6 +26,9 @@ STORE_SECONDS = 60.0
 """How long nobody asks until what lies in slots only is stored: a power cut then costs little,
 and a lively conversation does not wear the disk."""
 
+DRAIN_SECONDS = 60.0
+LOOK_SECONDS = 0.02
+
 FALLS = 3
 """Crashes within `FALL_SECONDS` after which an engine is left down for a while."""
 FALL_SECONDS = 60.0
@@ -77,6 +80,7 @@ class Runner:
         self._used = 0.0
         self._falls: list[float] = []
         self._frozen = False
+        self._closed = False
 
     @property
     def running(self) -> Running | None:
@@ -90,6 +94,8 @@ class Runner:
 
     async def up(self) -> Running:
         """The running engine, started if need be; raises as `launched` does."""
+        if self._closed:
+            raise Unready("this model was closed; ask again", trouble="unreachable")
         async with self._starting:
             if self._running and self._running.alive:
                 return self._running
@@ -158,6 +164,15 @@ class Runner:
             if self.running and not self._slots.busy:
                 await self._store_all()
             await self._bury()
+
+    async def close(self) -> None:
+        """End for good; answers under way are given `DRAIN_SECONDS` to come to their end."""
+        self._closed = True
+        self.freeze(False)
+        deadline = _now() + DRAIN_SECONDS
+        while self.busy and _now() < deadline:
+            await asyncio.sleep(LOOK_SECONDS)
+        await self.down()
 
     async def _bury(self) -> None:
         await self._stack.aclose()

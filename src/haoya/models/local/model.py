@@ -41,11 +41,13 @@ class LocalModel:
         aside: Runner,
         lane: Lane,
         *,
+        prewarm: bool = True,
         blobs: Blobs | None = None,
         usual: Sampling | None = None,
     ) -> None:
         self._name = name
         self._usual = usual
+        self._prewarm = prewarm
         self._chat = chat
         self._aside = aside
         self._lane = lane
@@ -79,6 +81,8 @@ class LocalModel:
 
     async def warm(self, prompts: Sequence[Prompt]) -> None:
         """Start the engine and read the beginnings of these prompts, or load them from disk."""
+        if not self._prewarm:
+            return
         await self._chat.up()
         for prompt in prompts:
             async with self._lane.enter(prompt, ANSWER_TOKENS):
