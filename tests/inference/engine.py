@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from haoya.core.tool import Urgency
-from haoya.inference.machine import Machine, Place, Request, Terms
 from haoya.inference.memory import Memory
+from haoya.inference.seating import Place, Request, Seating, Terms
 
 PLENTY = Memory(total=8 * 2**30, available=4 * 2**30)
 
@@ -30,7 +30,7 @@ class World:
     terms: Callable[[], Terms] = Terms
     memory: Callable[[], Memory | None] = lambda: PLENTY
     now: float = 1.0
-    machine: Machine = field(init=False)
+    seating: Seating = field(init=False)
     running: list[Running] = field(default_factory=list[Running])
     frozen: dict[int, bool] = field(default_factory=dict[int, bool])
     then: dict[Request, Callable[[Request], None]] = field(default_factory=dict)
@@ -39,12 +39,12 @@ class World:
     again: float | None = None
 
     def __post_init__(self) -> None:
-        self.machine = Machine(self.terms, self.memory)
+        self.seating = Seating(self.terms, self.memory)
         self.planned: list[tuple[float, int, Callable[[], None]]] = []
         self.count = itertools.count()
 
     def lane(self, seats: int, *, pausable: bool = True) -> int:
-        return self.machine.open(Place(name="lane", seats=seats, pausable=pausable))
+        return self.seating.open(Place(name="lane", seats=seats, pausable=pausable))
 
     def at(self, when: float, what: Callable[[], None]) -> None:
         heapq.heappush(self.planned, (when, next(self.count), what))
@@ -69,17 +69,17 @@ class World:
         )
         request.spent = tokens
         self.then[request] = then
-        self.machine.ask(request, self.now)
+        self.seating.ask(request, self.now)
         self.decide()
         return request
 
     def leave(self, request: Request) -> None:
         self.running = [one for one in self.running if one.request is not request]
-        self.machine.leave(request, self.now)
+        self.seating.leave(request, self.now)
         self.decide()
 
     def decide(self) -> None:
-        decision = self.machine.decide(self.now)
+        decision = self.seating.decide(self.now)
         for lane, frozen in decision.pauses:
             assert self.frozen.get(lane, False) != frozen
             self.frozen[lane] = frozen

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from haoya.inference.machine import LINGER_SECONDS, PRESENT_SECONDS, Request, Terms
 from haoya.inference.memory import Memory
+from haoya.inference.seating import LINGER_SECONDS, PRESENT_SECONDS, Request, Terms
 from tests.inference.engine import PLENTY, World, p95
 
 
@@ -164,16 +164,14 @@ def test_background_work_waits_for_the_end_of_a_chat_but_not_for_ever() -> None:
     assert job in [request for request, _ in world.done]
 
 
-def test_a_chat_sits_beside_frozen_work_of_its_own_lane_by_releasing_it() -> None:
+def test_a_chat_freezes_the_work_in_the_background_of_its_own_lane_too() -> None:
     world = World()
-    first, second = world.lane(1), world.lane(1)
-    world.ask("", first, 10_000, urgency="background")
-    world.ask("ann", second, 360)
-    assert world.frozen[first]
-    world.ask("bob", first, 36)
-    assert not world.frozen[first]
-    world.run(6)
-    assert world.frozen[first]
+    lane = world.lane(1)
+    world.ask("", lane, 10_000, urgency="background")
+    chat = world.ask("ann", lane, 36)
+    assert world.frozen[lane] and chat.began == chat.arrived
+    world.run(2.5)
+    assert not world.frozen[lane]
 
 
 def test_what_cannot_begin_in_time_is_turned_away_with_a_time_to_come_back() -> None:
@@ -185,7 +183,7 @@ def test_what_cannot_begin_in_time_is_turned_away_with_a_time_to_come_back() -> 
     assert not world.late
     world.run(21.1)
     assert world.late == [late]
-    assert world.machine.retry_after(lane) >= 1
+    assert world.seating.retry_after(lane) >= 1
 
 
 def test_under_the_floor_of_memory_one_goes_at_a_time_and_far_under_it_none() -> None:

@@ -142,8 +142,7 @@ class Seat(Protocol):
         ...
 
     def spent(self, tokens: int) -> None:
-        """Tokens this request has really cost, in all so far; called at its end, or as they come.
-        """
+        """Tokens this request has really cost so far, in all; called at its end or as they come."""
         ...
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""How much memory this machine has left, and whether programs already wait for it (Linux)."""
+"""How much memory is left just now, and whether programs already wait for it (Linux)."""
 
 from pathlib import Path
 
-import msgspec
+from haoya.core.message import Word
+from haoya.inference.machine import linux_memory
 
 FLOOR_SHARE = 0.05
 """Of all memory: with less than this left, the system begins to push out mapped weights, and
@@ -13,9 +14,9 @@ FLOOR_LEAST = 192 * 2**20
 FLOOR_MOST = 2**30
 
 
-class Memory(msgspec.Struct, frozen=True, kw_only=True):
+class Memory(Word, frozen=True, kw_only=True):
     """Bytes in all and available; `stalled` is the per cent of the last ten seconds in which
-    every program waited for memory (kernel: Documentation/accounting/psi)."""
+    every program waited for memory (the kernel's `accounting/psi`)."""
 
     total: int
     available: int
@@ -32,42 +33,20 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_memory(root: Path = Path("/")) -> Memory | None:
-    """The memory of this machine, or of the container we are in where that has less; None where
-    the system does not tell. `root` is where `proc` and `sys` are."""
+    """The memory we may use; None where the system does not tell at once. `root` is where `proc`
+    and `sys` are."""
     try:
-        lines = (root / "proc/meminfo").read_text("ascii").splitlines()
-        fields = {line.partition(":")[0]: line.split()[1] for line in lines if ":" in line}
-        total, available = int(fields["MemTotal"]) * 1024, int(fields["MemAvailable"]) * 1024
-    except (OSError, ValueError, KeyError, IndexError):
+        total, available, _ = linux_memory(root / "proc", root / "sys/fs/cgroup")
+    except (OSError, KeyError):
         return None
-    limit = _number(root / "sys/fs/cgroup/memory.max")
-    used = _number(root / "sys/fs/cgroup/memory.current")
-    if limit is not None and used is not None and limit < total:
-        total, available = limit, min(available, limit - used + _mapped(root))
-    return Memory(total=total, available=max(0, available), stalled=_stalled(root))
+    return Memory(total=total, available=available, stalled=_stalled(root / "proc"))
 
 
-def _number(path: Path) -> int | None:
+def _stalled(proc: Path) -> float:
     try:
-        return int(path.read_text("ascii"))
-    except (OSError, ValueError):  # `max` where there is no limit
-        return None
-
-
-def _mapped(root: Path) -> int:
-    """Bytes of a container's page cache that can be had back at once."""
-    try:
-        lines = (root / "sys/fs/cgroup/memory.stat").read_text("ascii").splitlines()
-        return next((int(x.split()[1]) for x in lines if x.startswith("inactive_file ")), 0)
-    except (OSError, ValueError, IndexError):
-        return 0
-
-
-def _stalled(root: Path) -> float:
-    try:
-        for line in (root / "proc/pressure/memory").read_text("ascii").splitlines():
+        for line in (proc / "pressure/memory").read_text("ascii").splitlines():
             if line.startswith("full "):
                 return float(line.partition("avg10=")[2].split()[0])
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError):  # an older kernel, or no leave to look
         pass
     return 0.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The fair queue in front of local models: `haoya.core.ports.Queue` over a `Machine`.
+"""The fair queue in front of local models: `haoya.core.ports.Queue` over a `Seating`.
 
 with queue.lane("main", seats=4, pause=freeze) as lane:
     async with lane.enter(prompt, tokens=900) as seat:
@@ -17,8 +17,8 @@ import msgspec
 
 from haoya.core.errors import Unready
 from haoya.core.tool import Prompt, Urgency
-from haoya.inference.machine import Machine, Place, Request, Terms
 from haoya.inference.memory import Memory, read_memory
+from haoya.inference.seating import Place, Request, Seating, Terms
 
 NOTED_SECONDS = 0.05
 """A shorter wait is not worth a word."""
@@ -56,7 +56,7 @@ class FairQueue:
         memory: Callable[[], Memory | None] = read_memory,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._machine = Machine(terms, memory)
+        self._seating = Seating(terms, memory)
         self._clock = clock
         self._asked: dict[Request, asyncio.Future[None]] = {}
         self._pauses: dict[int, Callable[[bool], None]] = {}
@@ -68,13 +68,13 @@ class FairQueue:
     ) -> Generator["FairLane"]:
         """A lane while it is held; whoever still waits for it then is turned away."""
         place = Place(name=name, seats=max(1, seats), pausable=pause is not None)
-        number = self._machine.open(place)
+        number = self._seating.open(place)
         if pause is not None:
             self._pauses[number] = pause
         try:
             yield FairLane(self, number, place)
         finally:
-            for request in self._machine.close(number):
+            for request in self._seating.close(number):
                 error = Unready(f"{name}: it was closed while this waited", trouble="overloaded")
                 self._refuse(request, error)
             if place.frozen_at is not None:
@@ -84,14 +84,14 @@ class FairQueue:
 
     def load(self, number: int) -> float:
         """Chats running or waiting for each seat of a lane; 0 for one that is closed."""
-        return self._machine.load(number) if number in self._machine.lanes else 0.0
+        return self._seating.load(number) if number in self._seating.lanes else 0.0
 
     @asynccontextmanager
     async def enter(self, number: int, prompt: Prompt, tokens: int) -> AsyncGenerator["FairSeat"]:
         """A seat in a lane once it is this request's turn; see `haoya.core.ports.Lane.enter`."""
-        if number not in self._machine.lanes:
+        if number not in self._seating.lanes:
             raise Unready("this model was closed just now", trouble="overloaded", reached=False)
-        machine, now = self._machine, self._clock()
+        seating, now = self._seating, self._clock()
         request = Request(
             path=(prompt.person or prompt.conversation, prompt.conversation),
             lane=number,
@@ -100,23 +100,23 @@ class FairQueue:
             arrived=now,
         )
         turn = self._asked[request] = asyncio.get_running_loop().create_future()
-        machine.ask(request, now)
+        seating.ask(request, now)
         self.step()
         try:
             await turn
             yield FairSeat(self, request)
         finally:
             self._asked.pop(request, None)
-            machine.leave(request, self._clock())
+            seating.leave(request, self._clock())
             self.step()
 
     def spent(self, request: Request, tokens: int) -> None:
         """What a request has cost so far."""
-        self._machine.spend(request, tokens)
+        self._seating.spend(request, tokens)
 
     def step(self) -> None:
         """Do what is due now and set the clock for what is due next."""
-        decision = self._machine.decide(self._clock())
+        decision = self._seating.decide(self._clock())
         for number, frozen in decision.pauses:
             self._pause(number, frozen=frozen)
         for request in decision.begin:
@@ -133,25 +133,25 @@ class FairQueue:
 
     def lanes(self) -> list[LaneRow]:
         """How each lane stands."""
-        machine = self._machine
+        seating = self._seating
         return [
             LaneRow(
                 name=place.name,
                 seats=place.seats,
                 running=place.chats,
-                waiting=machine.shares["chat"].waiting(number),
+                waiting=seating.shares["chat"].waiting(number),
                 background=len(place.background),
-                background_waiting=machine.shares["background"].waiting(number),
+                background_waiting=seating.shares["background"].waiting(number),
                 frozen=place.frozen_at is not None,
             )
-            for number, place in machine.lanes.items()
+            for number, place in seating.lanes.items()
         ]
 
     def people(self) -> list[PersonRow]:
         """Who has requests here."""
         return [
             PersonRow(person=person, urgency=urgency, running=running, waiting=waiting)
-            for urgency, shares in self._machine.shares.items()
+            for urgency, shares in self._seating.shares.items()
             for person, waiting, running in shares.people()
         ]
 
@@ -165,14 +165,14 @@ class FairQueue:
             turn.set_exception(error)
 
     def _too_late(self, request: Request) -> Unready:
-        place = self._machine.lanes[request.lane]
+        place = self._seating.lanes[request.lane]
         waited = self._clock() - request.arrived
         why = "; ".join(sorted(request.reasons))
         return Unready(
             f"{place.name} is too busy: no turn within {waited:.0f} s behind {request.ahead} "
             f"others{f' ({why})' if why else ''}; raise deadline in [queue], or name a second "
             "model in [agent]",
-            retry_after=self._machine.retry_after(request.lane),
+            retry_after=self._seating.retry_after(request.lane),
             trouble="overloaded",
             reached=False,
         )
