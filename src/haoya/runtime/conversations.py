@@ -30,6 +30,7 @@ from haoya.core.tool import Scene, TextDelta, ToolCall, ToolSpec, Verdict
 from haoya.policy.judge import Judge
 from haoya.policy.principal import Role
 from haoya.runtime.asks import Asks
+from haoya.runtime.budgets import Budgets
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.settings import AgentSettings
 from haoya.runtime.streaming import Stream
@@ -81,12 +82,18 @@ class Conversations:
     """Wakes and runs the workers; each conversation has at most one."""
 
     def __init__(
-        self, gateway: Gateway, mind: Callable[[], Mind], asks: Asks, tasks: asyncio.TaskGroup
+        self,
+        gateway: Gateway,
+        mind: Callable[[], Mind],
+        asks: Asks,
+        tasks: asyncio.TaskGroup,
+        budgets: Budgets | None = None,
     ) -> None:
         self.gateway = gateway
         self.mind = mind
         self.asks = asks
         self.tasks = tasks
+        self.budgets = budgets
         self.awake: dict[str, bool] = {}
         self.slots = asyncio.Semaphore(TURNS_AT_ONCE)
         self.turns = 0
@@ -168,6 +175,9 @@ class Conversations:
         """Drive the turn: write each step before asking for the next. Whether more waits."""
         self.turns += 1
         state = work.state
+        if not work.taken and (text := await self._spent(state, language)):
+            await self._say(address, state, text)
+            return state.more
         lent = self._lent(address, state, language)
         thinking = turn(state.turn, work.groups, work.pending, lent, taken=work.taken)
         async with aclosing(thinking) as steps:
@@ -182,6 +192,14 @@ class Conversations:
                         if not await self._write(address, state, step, stream):
                             return False
         return state.more
+
+    async def _spent(self, state: Standing, language: Language) -> str:
+        """What to say instead of thinking where a budget is used up; else nothing."""
+        if self.budgets is None:
+            return ""
+        reads = [entry.event for entry in state.reads if isinstance(entry.event, Admitted)]
+        role = least([read.role for read in reads])
+        return await self.budgets.refusal(reads[-1].person, role, language)
 
     async def _write(self, address: Address, state: Standing, step: Step, stream: Stream) -> bool:
         """Put a step into the journal; false when the turn pauses for the owner."""
