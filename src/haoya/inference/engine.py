@@ -197,7 +197,8 @@ def arguments(launch: Launch) -> list[str]:
     line += [] if launch.repack else ["--no-repack"]
     line += ["--slot-save-path", launch.slots] if launch.slots else []
     line += ["--mmproj", launch.projector] if launch.projector else []
-    line += ["--model-draft", launch.draft] if launch.draft else []
+    if launch.draft:
+        line += ["--spec-draft-model", launch.draft, "--spec-type", "draft-simple"]
     line += [word for path in launch.adapters for word in ("--lora", path)]
     line += ["--embeddings", "--pooling", "mean"] if launch.embedding else []
     if launch.gpu_layers >= 0:

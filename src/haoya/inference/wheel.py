@@ -54,7 +54,9 @@ def parameters(launch: Launch) -> Any:
         params.mmproj.path = launch.projector
     if launch.draft:
         params.speculative.draft.mparams.path = launch.draft
-        params.speculative.types = [_llama.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT]
+        params.speculative.types = [
+            _llama.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE
+        ]
     if launch.adapters:
         params.lora_adapters = [_llama.CommonAdapterLoraInfo(p, 1.0) for p in launch.adapters]
     if launch.embedding:

@@ -61,9 +61,10 @@ async def request(
         writer.write(head.encode() + body)
         try:
             await writer.drain()
-            yield await _head(reader)
-        except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+            reply = await _head(reader)
+        except (OSError, asyncio.IncompleteReadError, LookupError, ValueError) as error:
             raise Unready("the engine broke off", trouble="broken") from error
+        yield reply
     finally:
         writer.transport.abort()
 

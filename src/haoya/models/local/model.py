@@ -48,8 +48,8 @@ class LocalModel:
         self._name = name
         self._usual = usual
         self._prewarm = prewarm
-        self._chat = chat
-        self._aside = aside
+        self.chat = chat
+        self.aside = aside
         self._lane = lane
         self._blobs = blobs
 
@@ -61,12 +61,12 @@ class LocalModel:
     @property
     def context_tokens(self) -> int:
         """How many tokens prompt and answer may have together."""
-        return self._chat.launch.context_tokens
+        return self.chat.launch.context_tokens
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         """The answer as it comes, ending with `Finish`; raises as the port says."""
         cost = _guess(prompt) + (prompt.sampling.max_tokens or ANSWER_TOKENS)
-        runner = self._chat if prompt.urgency == "chat" else self._aside
+        runner = self.chat if prompt.urgency == "chat" else self.aside
         async with self._lane.enter(prompt, cost) as seat, runner.seat(prompt) as place:
             body = await slot_body(prompt, place.slot, self._blobs, self._usual)
             async with request(place.socket, "POST", "/v1/chat/completions", body) as reply:
@@ -83,17 +83,17 @@ class LocalModel:
         """Start the engine and read the beginnings of these prompts, or load them from disk."""
         if not self._prewarm:
             return
-        await self._chat.up()
+        await self.chat.up()
         for prompt in prompts:
             async with self._lane.enter(prompt, ANSWER_TOKENS):
-                await self._chat.remember(prompt)
+                await self.chat.remember(prompt)
 
     async def embed(self, texts: Sequence[str], *, urgency: Urgency = "chat") -> Embedding:
         """The vectors in the order of the texts."""
-        if not self._chat.launch.embedding:
+        if not self.chat.launch.embedding:
             text = f"[models.{self._name}] makes answers, not vectors; set embedding = true"
             raise Rejected(text)
-        runner = self._chat if urgency == "chat" else self._aside
+        runner = self.chat if urgency == "chat" else self.aside
         prompt = Prompt(lines=(), urgency=urgency)
         cost = sum(len(text.encode()) for text in texts) // BYTES_PER_TOKEN
         body = msgspec.json.encode({"input": list(texts), "encoding_format": "float"})

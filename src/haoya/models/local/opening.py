@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from haoya.core.errors import ConfigError
 from haoya.core.plugin import Context
 from haoya.core.tool import Prompt, Sampling
 from haoya.inference.engine import Launch, choose
@@ -19,6 +18,7 @@ from haoya.inference.gguf import read
 from haoya.inference.kv import SavedSlots
 from haoya.inference.machine import examine
 from haoya.inference.process import Limits
+from haoya.inference.queue import FairQueue
 from haoya.inference.runner import Runner
 from haoya.inference.store import Store
 from haoya.models.local.model import LocalModel
@@ -72,9 +72,8 @@ async def open_model(settings: LocalSettings, context: Context) -> AsyncGenerato
         limits=Limits(nice=ASIDE_NICE, memory=memory),
         unload_seconds=60,
     )
-    if context.queue is None:
-        raise ConfigError("a local model needs the house's queue")
-    with context.queue.lane(context.name, settings.sessions, pause=aside.freeze) as lane:
+    queue = context.queue or FairQueue()
+    with queue.lane(context.name, settings.sessions, pause=aside.freeze) as lane:
         async with asyncio.TaskGroup() as tasks:
             tending = [tasks.create_task(runner.tend()) for runner in (chat, aside)]
             try:
