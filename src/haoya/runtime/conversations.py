@@ -33,6 +33,7 @@ from haoya.runtime.asks import Asks
 from haoya.runtime.budgets import Budgets
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.settings import AgentSettings
+from haoya.runtime.sharing import Turns
 from haoya.runtime.streaming import Stream
 
 log = logging.getLogger("haoya.runtime")
@@ -50,6 +51,7 @@ WAIT_AFTER_TROUBLE = 2.0
 
 _ORDER: dict[str, int] = {"guest": 0, "member": 1, "owner": 2}
 _BEGUN = frozenset({kind_of(ModelAsked)})
+_ADMITTED = frozenset({kind_of(Admitted)})
 _READ = KINDS | {kind_of(Drafted)}
 
 
@@ -95,7 +97,7 @@ class Conversations:
         self.tasks = tasks
         self.budgets = budgets
         self.awake: dict[str, bool] = {}
-        self.slots = asyncio.Semaphore(TURNS_AT_ONCE)
+        self.slots = Turns(TURNS_AT_ONCE)
         self.turns = 0
         self.since: dict[str, int] = {}
 
@@ -114,7 +116,8 @@ class Conversations:
         while self.awake[key]:
             self.awake[key] = False
             try:
-                async with self.slots:
+                person = await self._person(address) if self.slots.full else ""
+                async with self.slots.take(key, person):
                     while await self._turn(address):
                         pass
             except Unready as error:
@@ -122,6 +125,11 @@ class Conversations:
                 await asyncio.sleep(WAIT_AFTER_TROUBLE)
                 self.awake[key] = True
         del self.awake[key]
+
+    async def _person(self, address: Address) -> str:
+        """Who spoke last in a conversation, for a fair order of those who wait."""
+        last = await self.gateway.journal.read(address.key, last=1, kinds=_ADMITTED)
+        return last[0].event.person if last and isinstance(last[0].event, Admitted) else ""
 
     async def _turn(self, address: Address) -> bool:
         """Run one turn to its end or pause; whether another one waits behind it. What comes

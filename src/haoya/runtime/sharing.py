@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The queue in front of this machine's models, as the owner's settings want it."""
 
+import math
 import platform
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import msgspec
 
+from haoya.core.tool import Prompt
 from haoya.inference.queue import FairQueue
 from haoya.inference.seating import Terms
 from haoya.runtime.budgets import Budgets, Use
@@ -29,6 +32,25 @@ def open_queue(settings: Callable[[], QueueSettings]) -> FairQueue:
         return last[0][1]
 
     return FairQueue(terms)
+
+
+class Turns:
+    """So many turns at a time. When all are taken, who waits is told apart by person, so that
+    nobody's many conversations keep another's only one outside."""
+
+    def __init__(self, at_once: int) -> None:
+        terms = Terms(deadline=math.inf, beside=0)
+        self._lane = FairQueue(lambda: terms, memory=lambda: None).open("turns", at_once)
+
+    @property
+    def full(self) -> bool:
+        """Whether another turn would have to wait."""
+        return self._lane.load >= 1
+
+    def take(self, conversation: str, person: str = "") -> AbstractAsyncContextManager[object]:
+        """Wait for a turn; `person` need only be known where all turns are taken."""
+        prompt = Prompt(lines=(), conversation=conversation, person=person)
+        return self._lane.enter(prompt, 1)
 
 
 def terms_of(settings: QueueSettings, *, gpu: bool) -> Terms:
