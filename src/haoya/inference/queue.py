@@ -92,6 +92,11 @@ class FairQueue:
         self._pauses.pop(lane.number, None)
         self.step()
 
+    @property
+    def terms(self) -> Terms:
+        """What holds now."""
+        return self._seating.terms()
+
     def load(self, number: int) -> float:
         """Chats running or waiting for each seat of a lane; 0 for one that is closed."""
         return self._seating.load(number) if number in self._seating.lanes else 0.0
