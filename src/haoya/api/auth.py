@@ -23,13 +23,14 @@ from haoya.runtime.home import Home
 from haoya.runtime.secrets import resolve
 
 REFUSAL = (
-    b'{"error":{"message":"Not signed in. Run `haoya open`, or send the token of the API as '
-    b'`Authorization: Bearer`.","type":"authentication_error","param":null,'
-    b'"code":"invalid_api_key","cure":"haoya open","kind":"Rejected"}}'
+    b'{"type":"error","error":{"message":"Not signed in. Run `haoya open`, or send the token of '
+    b'the API as `Authorization: Bearer` or `x-api-key`.","type":"authentication_error",'
+    b'"param":null,"code":"invalid_api_key","cure":"haoya open","kind":"Rejected"}}'
 )
 TOO_MANY = (
-    b'{"error":{"message":"Too many wrong keys; wait a minute.","type":"rate_limit_error",'
-    b'"param":null,"code":"rate_limit_exceeded","cure":"","kind":"Throttled"}}'
+    b'{"type":"error","error":{"message":"Too many wrong keys; wait a minute.",'
+    b'"type":"rate_limit_error","param":null,"code":"rate_limit_exceeded","cure":"",'
+    b'"kind":"Throttled"}}'
 )
 FAILURES = 20
 FAILURE_SECONDS = 60.0
