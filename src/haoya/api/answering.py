@@ -152,6 +152,14 @@ class _Relay:
             await send({"type": "http.response.body", "body": last})
 
     async def _pass(self, send: Send) -> None:
+        try:
+            await self._once(send)
+        except Unready as error:  # a kept connection or an engine that was gone
+            if self.begun or not error.again:
+                raise
+            await self._once(send)
+
+    async def _once(self, send: Send) -> None:
         async with self.model.relay(self.dialect.wire, self.body) as relayed:
             head = [(b"content-type", relayed.mime.encode("latin-1"))]
             if relayed.mime.startswith(EVENTS):
