@@ -15,14 +15,13 @@ from haoya.api.wires.chat import CHAT
 from haoya.api.wires.messages import MESSAGES
 from haoya.api.wires.responses import RESPONSES
 from haoya.api.wires.words import Ask, Dialect
-from haoya.core.ports import Relays
 from haoya.core.tool import Line, Sampling, ToolCall
 from haoya.models.openai.client import OpenaiModel
 from tests.api.daemon import MODEL, SECONDS, Daemon, ModelServer, ask
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 PICTURE = "data:image/png;base64,aGVsbG8="
-RELAYS = issubclass(OpenaiModel, Relays) if hasattr(OpenaiModel, "relay") else False
+RELAYS = hasattr(OpenaiModel, "relay")
 
 
 def read(dialect: Dialect, body: dict[str, Any]) -> Ask:
