@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """What a bare model is asked, and that it stops when nobody listens any more."""
 
+import asyncio
 import json
 import socket
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from haoya.api.answering import complain
 from haoya.api.bare import addressed
-from haoya.api.replies import Refusal
+from haoya.api.replies import Refusal, fault_of
 from haoya.api.wires.chat import CHAT
 from haoya.api.wires.messages import MESSAGES
 from haoya.api.wires.responses import RESPONSES
 from haoya.api.wires.words import Ask, Dialect
+from haoya.core.errors import Rejected, Trouble, Unready
 from haoya.core.tool import Line, Sampling, ToolCall
 from haoya.models.openai.client import OpenaiModel
 from tests.api.daemon import MODEL, SECONDS, Daemon, ModelServer, ask
@@ -185,6 +188,56 @@ def test_a_conversation_keeps_its_place_as_it_grows(daemon: Daemon, tmp_path: Pa
     assert places[0].person == "owner"
     pinned = [addressed(Somewhere(), prompt, pin) for prompt in (begun, longer) for pin in "ab"]  # pyright: ignore
     assert len({place.conversation for place in pinned}) == 2
+
+
+@pytest.mark.parametrize(
+    ("trouble", "chat", "messages", "kind"),
+    [
+        ("throttled", 429, 429, "rate_limit_error"),
+        ("overloaded", 503, 529, "overloaded_error"),
+        ("unreachable", 503, 503, "api_error"),
+        ("broken", 503, 503, "api_error"),
+        ("timeout", 504, 504, "timeout_error"),
+        ("request", 400, 400, "invalid_request_error"),
+    ],
+)
+def test_every_trouble_has_its_status_and_shape(
+    trouble: Trouble, chat: int, messages: int, kind: str
+) -> None:
+    error = Unready("the model is away", trouble=trouble, retry_after=6.2)
+    for dialect, status in ((CHAT, chat), (RESPONSES, chat), (MESSAGES, messages)):
+        sent: list[Any] = []
+
+        async def send(message: Any, sent: list[Any] = sent) -> None:
+            sent.append(message)
+
+        asyncio.run(complain(dialect, error, send))
+        head, body = sent
+        assert head["status"] == status
+        wait = dict(head["headers"]).get(b"retry-after")
+        assert wait == (b"7" if status in (429, 503, 529) else None)
+        told = json.loads(body["body"])
+        assert told["error"]["message"] == "the model is away"
+        if dialect is MESSAGES:
+            assert (told["type"], told["error"]["type"]) == ("error", kind)
+
+
+def test_a_refused_key_of_ours_is_not_the_clients_fault() -> None:
+    status, fault = fault_of(Rejected("example.org refuses the key; correct api_key"))
+    assert (status, fault.code) == (502, "model_refused")
+
+
+@pytest.mark.skipif(not RELAYS, reason="the openai wire does not relay yet")
+@pytest.mark.parametrize("path", ["chat/completions", "messages", "responses"])
+def test_a_server_that_asks_for_a_pause_is_passed_on(
+    daemon: Daemon, model: ModelServer, path: str
+) -> None:
+    model.control(fail={"status": 429, "times": 2, "retry_after": "9"})
+    body = {**ask("x"), "input": "x", "model": "main", "max_tokens": 9}
+    with daemon.owner() as owner:
+        for stream in (False, True):
+            reply = owner.post(f"/v1/{path}", json={**body, "stream": stream})
+            assert (reply.status_code, reply.headers["retry-after"]) == (429, "9")
 
 
 @pytest.mark.skipif(not RELAYS, reason="the openai wire does not relay yet")

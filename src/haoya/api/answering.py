@@ -162,6 +162,8 @@ class _Relay:
     async def _once(self, send: Send) -> None:
         async with self.model.relay(self.dialect.wire, self.body) as relayed:
             head = [(b"content-type", relayed.mime.encode("latin-1"))]
+            if relayed.retry_after:
+                head.append((b"retry-after", relayed.retry_after.encode("latin-1")))
             if relayed.mime.startswith(EVENTS):
                 head.append((b"x-accel-buffering", b"no"))
                 async for piece in relayed.pieces:

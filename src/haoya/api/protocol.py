@@ -1,5 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""HTTP/1.1 at the window: uvicorn's protocol over httptools, with an end to a request's head."""
+"""HTTP/1.1 at the window: uvicorn's protocol over httptools, with an end to a request's head.
+
+What is written within one turn of the event loop goes out in one piece: a head with its body, the
+events of a burst. Each piece is a system call here, a sixth of all that a short request costs,
+and a wake-up at the client.
+"""
+
+import asyncio
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -13,6 +20,10 @@ class Protocol(HttpToolsProtocol):
 
     head = 0
     heading = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """A client is there."""
+        super().connection_made(Corked(transport))
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -46,3 +57,50 @@ class Protocol(HttpToolsProtocol):
         self.head += size
         if self.head > HEAD_BYTES:
             raise httptools.HttpParserError("the head of this request is too long")
+
+
+class Corked(asyncio.Transport):
+    """A transport that gathers what is written until the loop comes round."""
+
+    def __init__(self, inner: asyncio.Transport) -> None:
+        super().__init__()
+        self._inner = inner
+        self._held: list[bytes] = []
+        self._loop = asyncio.get_running_loop()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send soon."""
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(bytes(data))
+
+    def _flush(self) -> None:
+        if self._held:
+            self._inner.write(b"".join(self._held))
+            self._held.clear()
+
+    def close(self) -> None:
+        """Send what is held, then close."""
+        self._flush()
+        self._inner.close()
+
+    def abort(self) -> None:
+        """Close at once; what is held is lost."""
+        self._held.clear()
+        self._inner.abort()
+
+    def is_closing(self) -> bool:
+        """Whether it is closed or about to be."""
+        return self._inner.is_closing()
+
+    def pause_reading(self) -> None:
+        """Take nothing more for a while."""
+        self._inner.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take again."""
+        self._inner.resume_reading()
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        """What is known of the socket."""
+        return self._inner.get_extra_info(name, default)
