@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """A load generator that costs little: kept connections, each asks again once it is answered.
 
-    python -m load PORT TOKEN MODEL --at-once 16 --requests 2000 [--stream]
+    python -m load --at-once 16 --requests 2000 [--stream] -- PORT TOKEN MODEL
 
 prints one line of JSON: the milliseconds of every answer, the seconds of all, its own CPU. A bare
 protocol as well: about 0.03 ms of CPU a request. It looks for the end of an answer, not into it.

@@ -60,9 +60,10 @@ def window(daemon: Daemon) -> int:
 
 def load(port: int, token: str, at_once: int, requests: int, *, stream: bool) -> dict[str, float]:
     """One run of the load generator."""
-    command = [sys.executable, str(BENCH / "load.py"), str(port), token, "zero"]
+    command = [sys.executable, str(BENCH / "load.py")]
     command += ["--at-once", str(at_once), "--requests", str(requests)]
     command += ["--stream"] * stream
+    command += ["--", str(port), token, "zero"]  # a token may begin with a dash
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise rig.Trouble(done.stderr.strip().splitlines()[-1])
