@@ -17,6 +17,7 @@ from haoya.journal import BlobStore, Journal, open_journal
 from haoya.policy.access import Gate
 from haoya.policy.judge import Judge
 from haoya.runtime.asks import Asks
+from haoya.runtime.blobs import LentBlobs
 from haoya.runtime.board import Board
 from haoya.runtime.budgets import Budgets
 from haoya.runtime.conversations import Conversations, Mind
@@ -50,7 +51,7 @@ class House:
         self.started = self.clock()
         self.settings: Settings = load(home)
         self.secrets: dict[str, str] = {}
-        self.blobs = BlobStore(home.blobs)
+        self.blobs = LentBlobs(BlobStore(home.blobs))
         self.queue = open_queue(lambda: self.settings.queue)
         self.budgets: Budgets | None = None
         self.gateway: Gateway | None = None
