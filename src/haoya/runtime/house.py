@@ -24,7 +24,8 @@ from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.http import open_client
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
-from haoya.runtime.registry import window
+from haoya.runtime.peers import Listener, Passing, Peers
+from haoya.runtime.registry import peers_window, window
 from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
 from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
 from haoya.runtime.supervisor import supervise
@@ -48,6 +49,9 @@ class House:
         self.settings: Settings = load(home)
         self.secrets: dict[str, str] = {}
         self.blobs = BlobStore(home.blobs)
+        self.passing = Passing(self.blobs)
+        self.peers = Peers(home.peers)
+        self.listener: Listener | None = None
         self.gateway: Gateway | None = None
         self.conversations: Conversations | None = None
         self.ready = asyncio.Event()
@@ -86,6 +90,8 @@ class House:
                     )
                 )
                 self._open_window()
+                self.listener = Listener(lambda x: peers_window()(self, x), self.board, tasks)
+                await self.listener.apply(self.settings.peers)
                 tasks.create_task(watch((self.home.settings, self.home.secrets), self.reload))
 
     def desk(self) -> Desk:
@@ -146,6 +152,8 @@ class House:
                 self._api.cancel()
                 await asyncio.wait([self._api])
             self._open_window()
+        if self.listener:
+            await self.listener.apply(self.settings.peers)
         if self.conversations and self.gateway:
             for address in await self.gateway.journal.waiting():
                 self.conversations.wake(address)
@@ -245,7 +253,7 @@ class House:
             clock=self.clock,
             http=self.http,
             secret=lambda value: resolve(self.home, value),
-            blobs=self.blobs,
+            blobs=self.passing,
             cursor=cursor,
             alive=lambda: self.board.heard(part.key),
             workspace=self.home.workspace,
