@@ -220,6 +220,27 @@ def test_an_error_there_is_the_same_error_here(tmp_path: Path) -> None:
     run(body)
 
 
+def test_a_fault_of_ours_over_there_ends_one_connection_alone(tmp_path: Path) -> None:
+    async def broken(asked: Prompt) -> AsyncGenerator[Delta, None]:
+        if asked.lines[0].text == "break":
+            raise ZeroDivisionError
+        yield TextDelta(text="well")
+        yield Finish()
+
+    async def body() -> None:
+        async with (
+            lending(tmp_path, Thinker(broken)) as lender,
+            asking(tmp_path, lender.settings()) as model,
+        ):
+            with pytest.raises(BaseExceptionGroup) as told:
+                async with asking(tmp_path, lender.settings()) as other:
+                    await said(other, prompt("break"))
+            assert Unready in {type(leaf) for leaf in leaves(told.value)}
+            assert (await said(model, prompt("?")))[0] == "well"
+
+    run(body)
+
+
 def test_a_node_whose_model_is_silent_is_given_up(tmp_path: Path) -> None:
     async def silent(asked: Prompt) -> AsyncGenerator[Delta, None]:
         if asked.lines[0].text == "begin":

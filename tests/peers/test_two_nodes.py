@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from haoya.core.event import ModelAnswered
+from haoya.journal import open_journal
 from tests.peers.nodes import STRONG, Nodes, nodes
 from tests.runtime.waiting import run, until
 
@@ -22,8 +24,8 @@ def test_a_chat_is_answered_by_the_stronger_node(tmp_path: Path) -> None:
             await both.start_small()
             await both.small.becomes("big", "open")
             assert await both.small.ask("你好，世界 👋") == "大模型说：你好，世界 👋 🎉"
-            answered = await noted(both)
-            assert any(f"sent to 127.0.0.1:{both.port}: " in line for line in answered)
+            (note,) = await noted(both)
+            assert note.startswith(f"sent to 127.0.0.1:{both.port}: ") and "你好" not in note
 
     run(body)
 
@@ -175,10 +177,11 @@ async def heard(line: Any, finality: str) -> str:
 
 
 async def noted(both: Nodes) -> list[str]:
-    """What the small node has written down about its last run."""
-    (run_,) = await both.small.call("runs_list", limit=1)
-    shown = await both.small.call("runs_show", turn=run_["turn"])
-    return [entry["detail"] for entry in shown["entries"]]
+    """What the small node has written down about its answers."""
+    async with open_journal(both.small.home, read_only=True) as journal:
+        entries = await journal.read("local//cli", kinds=frozenset({"model-answered"}))
+    events = [entry.event for entry in entries]
+    return [note for event in events if isinstance(event, ModelAnswered) for note in event.notes]
 
 
 def pasted(words: str) -> dict[str, Any]:
