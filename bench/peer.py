@@ -21,6 +21,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx2
+
 from haoya.core.plugin import Context, Plugin
 from haoya.core.ports import Model
 from haoya.core.tool import Finish, Line, Prompt
@@ -28,7 +30,6 @@ from haoya.journal import BlobStore
 from haoya.models.peer import plugin as peer
 from haoya.models.script import plugin as script
 from haoya.runtime.http import open_client
-import httpx2
 from rig import HAOYA, START_SECONDS, Daemon, Json, Trouble, cpu_seconds, rss_mb, share, show
 
 WARM_ROUNDS = 20

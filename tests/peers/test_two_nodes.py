@@ -26,6 +26,8 @@ def test_a_chat_is_answered_by_the_stronger_node(tmp_path: Path) -> None:
             assert await both.small.ask("你好，世界 👋") == "大模型说：你好，世界 👋 🎉"
             (note,) = await noted(both)
             assert note.startswith(f"sent to 127.0.0.1:{both.port}: ") and "你好" not in note
+            await both.small.stop()
+            await both.strong.stop()
 
     run(body)
 

@@ -95,7 +95,8 @@ class Stream:
 
     async def send(self, data: bytes, *, end: bool = False) -> None:
         """Send all of it, waiting for room; `Unready` where the other side is gone or takes
-        nothing for `STALL_SECONDS`. Does nothing more once the other side has answered in full.
+        nothing for the link's `stall_seconds`. Sends no more once the other side has answered in
+        full.
         """
         rest = memoryview(data)
         while not (self.said_all or (self.heard_all and self._link.client)):
@@ -159,11 +160,12 @@ class Stream:
         await self._stir.wait()
 
     async def _room(self) -> None:
+        seconds = self._link.stall_seconds
         try:
-            async with asyncio.timeout(STALL_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._wait()
         except TimeoutError:
-            text = f"the other side took nothing for {STALL_SECONDS:.0f} s"
+            text = f"the other side took nothing for {seconds:g} s"
             raise Unready(text, trouble="timeout") from None
 
 
@@ -178,9 +180,14 @@ class Link:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         asked: Callable[[Stream], None] | None = None,
+        *,
+        ping_seconds: float = PING_SECONDS,
+        stall_seconds: float = STALL_SECONDS,
     ) -> None:
         self.client = asked is None
         self.gone = ""
+        self.stall_seconds = stall_seconds
+        self._ping_seconds = ping_seconds
         self._reader = reader
         self._writer = writer
         self._asked = asked
@@ -240,7 +247,7 @@ class Link:
         self._state.send_data(id, data, end_stream=end)
         self._flush()
         try:
-            async with asyncio.timeout(STALL_SECONDS):
+            async with asyncio.timeout(self.stall_seconds):
                 await self._writer.drain()
         except (OSError, TimeoutError) as error:
             self.close(f"the other side reads no more ({type(error).__name__})")
@@ -277,11 +284,11 @@ class Link:
     async def _read(self) -> bytes:
         while True:
             try:
-                async with asyncio.timeout(PING_SECONDS):
+                async with asyncio.timeout(self._ping_seconds):
                     data = await self._reader.read(READ_BYTES)
             except TimeoutError:
                 if self._pinged:
-                    self.gone = f"no sign of life for {2 * PING_SECONDS:.0f} s"
+                    self.gone = f"no sign of life for {2 * self._ping_seconds:g} s"
                     raise Unready(self.gone, trouble="unreachable") from None
                 self._pinged = True
                 self._state.ping(b"are you?")
