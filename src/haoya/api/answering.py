@@ -97,7 +97,7 @@ async def _answer(
 
 async def _bare(window: Window, model: Model, ask: Ask, pin: str) -> AsyncGenerator[Delta, None]:
     """A bare model's answer; the request's pictures are in reach as long as it takes."""
-    with window.house.blobs.lend(ask.pictures):
+    with window.house.blobs.lend({blob.sha256: data for blob, data in ask.pictures}):
         async with aclosing(asked(model, addressed(window, ask.prompt, pin))) as deltas:
             async for delta in deltas:
                 yield delta

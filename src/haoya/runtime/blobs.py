@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The blob store, and beside it bytes that live only as long as the request they came with."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 from haoya.core.message import Blob
@@ -26,14 +26,15 @@ class LentBlobs:
         return await self._store.get(sha256)
 
     @contextmanager
-    def lend(self, pictures: Sequence[tuple[Blob, bytes]]) -> Generator[None, None, None]:
-        """Have these in reach of all models for a while, in memory alone."""
-        for blob, data in pictures:
-            self._passing.setdefault(blob.sha256, []).append(data)
+    def lend(self, given: Mapping[str, bytes]) -> Generator[None, None, None]:
+        """Have these bytes, by their SHA-256, in reach of all models for a while, in memory
+        alone."""
+        for sha256, data in given.items():
+            self._passing.setdefault(sha256, []).append(data)
         try:
             yield
         finally:
-            for blob, _ in pictures:
-                self._passing[blob.sha256].pop()
-                if not self._passing[blob.sha256]:
-                    del self._passing[blob.sha256]
+            for sha256 in given:
+                self._passing[sha256].pop()
+                if not self._passing[sha256]:
+                    del self._passing[sha256]

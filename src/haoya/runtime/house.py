@@ -26,7 +26,8 @@ from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.http import open_client
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
-from haoya.runtime.registry import window
+from haoya.runtime.peers import Listener, Peers
+from haoya.runtime.registry import peers_window, window
 from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
 from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
 from haoya.runtime.sharing import open_queue
@@ -54,6 +55,8 @@ class House:
         self.blobs = LentBlobs(BlobStore(home.blobs))
         self.queue = open_queue(lambda: self.settings.queue)
         self.budgets: Budgets | None = None
+        self.peers = Peers(home.peers)
+        self.listener: Listener | None = None
         self.gateway: Gateway | None = None
         self.conversations: Conversations | None = None
         self.ready = asyncio.Event()
@@ -92,6 +95,8 @@ class House:
                     )
                 )
                 self._open_window()
+                self.listener = Listener(lambda x: peers_window()(self, x), self.board, tasks)
+                await self.listener.apply(self.settings.peers)
                 tasks.create_task(watch((self.home.settings, self.home.secrets), self.reload))
 
     def desk(self) -> Desk:
@@ -152,6 +157,8 @@ class House:
                 self._api.cancel()
                 await asyncio.wait([self._api])
             self._open_window()
+        if self.listener:
+            await self.listener.apply(self.settings.peers)
         if self.conversations and self.gateway:
             for address in await self.gateway.journal.waiting():
                 self.conversations.wake(address)
