@@ -21,6 +21,7 @@ class CallPiece(msgspec.Struct):
     index: int | None = None
     id: str | None = None
     function: FunctionPiece | None = None
+    extra_content: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Slot:
@@ -28,6 +29,7 @@ class _Slot:
         self.id = id
         self.name = ""
         self.arguments = ""
+        self.extra = msgspec.Raw(b"null")
 
 
 class Calls:
@@ -52,6 +54,13 @@ class Calls:
         if name != slot.name:  # some repeat the whole name with every piece
             slot.name += name
         slot.arguments += text
+        if bytes(piece.extra_content) != b"null":
+            slot.extra = piece.extra_content.copy()
+
+    def extra(self) -> list[msgspec.Raw]:
+        """The extra content of each call, `null` where it had none; empty where none had any."""
+        found = [slot.extra for slot in self._slots if slot.name or slot.arguments]
+        return found if any(bytes(one) != b"null" for one in found) else []
 
     def whole(self) -> list[ToolCall]:
         """All calls, each with an id of its own."""
