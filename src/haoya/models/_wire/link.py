@@ -288,6 +288,13 @@ class Link:
         return None if entries is None else [entry.id or entry.name for entry in entries]
 
 
+def bearer(key: str, header: str = "") -> dict[str, str]:
+    """The header that bears the key: `Authorization`, or one of the provider's own."""
+    if not key:
+        return {}
+    return {header: key} if header else {"authorization": f"Bearer {key}"}
+
+
 class _Entry(msgspec.Struct):
     id: str = ""
     name: str = ""

@@ -24,6 +24,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     insist on lines that alternate (`alternates`) and on call ids of `id_length` letters and digits.
     `thoughts_back` is the field in which it wants its thoughts again within a tool loop.
     `cache` is its hint for the prompt cache: a `key` of the conversation's, or `marks` on lines.
+    `encrypts` says that it hands out encrypted thoughts (the Responses API).
     `key_header` is where the key stands if not in `Authorization`. `batch` is how many texts it
     embeds at a time. `thinks` is how thinking is asked for on Anthropic's wire.
     """
@@ -38,6 +39,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     id_length: int = 0
     thoughts_back: Literal["", "reasoning_content", "reasoning"] = ""
     cache: Literal["", "key", "marks"] = ""
+    encrypts: bool = False
     key_header: str = ""
     batch: int = 256
     thinks: Literal["adaptive", "budget"] = "budget"
@@ -55,7 +57,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 _OPENAI = ("api.openai.com",)
 _AZURE = ("openai.azure.com", "services.ai.azure.com")
 _OFFICIAL = Quirks(limit="max_completion_tokens", cache="key")
-_THINKING = msgspec.structs.replace(_OFFICIAL, takes=_FIXED)
+_THINKING = msgspec.structs.replace(_OFFICIAL, takes=_FIXED, encrypts=True)
 _REASONING = ("o1", "o3", "o4", "gpt-5", "gpt-6")
 _ANTHROPIC = ("api.anthropic.com",)
 _BUDGETED = ("opus-4-0", "opus-4-1", "opus-4-2", "opus-4-5", "sonnet-4-0", "sonnet-4-2",

@@ -14,7 +14,7 @@ from haoya.core.plugin import Context
 from haoya.core.ports import Embedding, Relayed, Wire
 from haoya.core.tool import Delta, Prompt, Urgency
 from haoya.models._wire.fitting import fitted
-from haoya.models._wire.link import Door, Link
+from haoya.models._wire.link import Door, Link, bearer
 from haoya.models._wire.quirks import quirks_of
 from haoya.models._wire.settings import WireSettings
 from haoya.models._wire.vectors import embedded
@@ -109,13 +109,6 @@ class OpenaiModel:
 
     def _to_embed(self, texts: Sequence[str]) -> bytes:
         return _ENCODER.encode(_ToEmbed(self.name, list(texts), "float"))
-
-
-def bearer(key: str, header: str = "") -> dict[str, str]:
-    """The header that bears the key: `Authorization`, or one of the provider's own."""
-    if not key:
-        return {}
-    return {header: key} if header else {"authorization": f"Bearer {key}"}
 
 
 class _ToEmbed(msgspec.Struct):
