@@ -3,6 +3,7 @@
 
 import base64
 import hashlib
+import uuid
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -97,6 +98,14 @@ def short_id(id: str, length: int) -> str:
     if len(id) == length and id.isascii() and id.isalnum():
         return id
     return hashlib.sha256(id.encode()).hexdigest()[:length]
+
+
+def own_id(id: str, taken: set[str]) -> str:
+    """The id of a new call, which joins those `taken`. Some servers name none, or count from zero
+    in every answer, and effects are done once per id."""
+    mine = id if id and id not in taken else f"call_{uuid.uuid4().hex[:12]}"
+    taken.add(mine)
+    return mine
 
 
 def cache_key(conversation: str) -> str:

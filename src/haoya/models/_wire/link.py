@@ -34,20 +34,27 @@ _ENCODER = msgspec.json.Encoder()
 
 
 class Reader(Protocol):
-    """An answer while it arrives: `feed` bytes, then `finish` once.
-
-    `begun` once the server has sent anything of the answer, `ended` when it said why it stopped
-    and `done` at its last mark. `error` holds the JSON of an error sent instead.
-    """
+    """An answer while it arrives: `feed` bytes, then `finish` once."""
 
     @property
-    def begun(self) -> bool: ...
+    def begun(self) -> bool:
+        """Whether anything of an answer has come."""
+        ...
+
     @property
-    def ended(self) -> bool: ...
+    def ended(self) -> bool:
+        """Whether the server has said why it stopped."""
+        ...
+
     @property
-    def done(self) -> bool: ...
+    def done(self) -> bool:
+        """Whether the last mark has come."""
+        ...
+
     @property
-    def error(self) -> bytes: ...
+    def error(self) -> bytes:
+        """The JSON of an error that came instead of an answer."""
+        ...
 
     def feed(self, data: bytes) -> list[Delta]:
         """The deltas these bytes complete. Raises `Unready`."""

@@ -15,7 +15,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
 
     words: int = 0
     call: int = -1
-    thought: msgspec.Raw | None = None
+    thought: msgspec.Raw = msgspec.Raw(b"")
 
 
 class Order:
@@ -44,7 +44,7 @@ class Order:
 
     def echo(self) -> str:
         """The text to keep; empty where no thought stands in it."""
-        if all(place.thought is None for place in self._places):
+        if not any(bytes(place.thought) for place in self._places):
             return ""
         return msgspec.json.encode(self._places).decode()
 
@@ -63,7 +63,7 @@ def ordered(line: Line, part: str) -> list[str | ToolCall | msgspec.Raw]:
             places = _PLACES.decode(line.echo)
         except msgspec.DecodeError:
             places = []
-    thoughts = [place.thought for place in places if place.thought is not None]
+    thoughts = [place.thought for place in places if bytes(place.thought)]
     calls = [place.call for place in places if place.call >= 0]
     same = sum(place.words for place in places) == len(line.text)
     if not (same and calls == list(range(len(line.calls)))):
@@ -72,7 +72,7 @@ def ordered(line: Line, part: str) -> list[str | ToolCall | msgspec.Raw]:
     found: list[str | ToolCall | msgspec.Raw] = []
     at = 0
     for place in places:
-        if place.thought is not None:
+        if bytes(place.thought):
             found.append(place.thought)
         elif place.words:
             found.append(line.text[at : at + place.words])

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """From the events of a streamed message to deltas (API reference, "Streaming Messages")."""
 
-import uuid
-
 import msgspec
 
 from haoya.core.tool import CallDelta, Delta, Finish, TextDelta, ThoughtDelta, ToolCall, Usage
 from haoya.models._wire.events import Events
+from haoya.models._wire.fitting import own_id
 from haoya.models._wire.order import Order
 
 _REASONS = {
@@ -219,10 +218,7 @@ class Answer:
             if not slot.json:
                 self._say(arguments, deltas)
             return
-        id = slot.block.id or ""
-        if not id or id in self._taken:
-            id = f"call_{uuid.uuid4().hex[:12]}"
-        self._taken.add(id)
+        id = own_id(slot.block.id or "", self._taken)
         self._order.call()
         self._called = True
         call = ToolCall(id=id, name=slot.block.name or "", arguments=arguments)

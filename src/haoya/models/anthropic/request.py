@@ -115,7 +115,7 @@ class _Body(msgspec.Struct, omit_defaults=True):
     temperature: float | None = None
     top_p: float | None = None
     stop_sequences: tuple[str, ...] = ()
-    stream: bool = True
+    stream: bool = False
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +195,7 @@ async def encode(ask: Ask, *, effort: str, cache: bool, blobs: Blobs | None) -> 
         temperature=ask.sampling.temperature,
         top_p=ask.sampling.top_p,
         stop_sequences=ask.sampling.stop,
+        stream=True,
     )
     return _ENCODER.encode(body)
 

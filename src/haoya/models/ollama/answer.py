@@ -5,12 +5,11 @@ What a model thought before a call is kept as plain text in `Finish.echo`: templ
 models want it in front of the call while the tool loop lasts.
 """
 
-import uuid
-
 import msgspec
 
 from haoya.core.tool import CallDelta, Delta, Finish, TextDelta, ThoughtDelta, ToolCall, Usage
 from haoya.models._wire.events import Events
+from haoya.models._wire.fitting import own_id
 from haoya.models._wire.thoughts import Spoken
 
 
@@ -109,10 +108,7 @@ class Answer:
         within, text = self._spoken.feed(message.content) if message.content else ("", "")
         self._say((message.thinking or "") + within, text, deltas)
         for call in message.tool_calls or ():
-            id = call.id or ""
-            if not id or id in self._taken:
-                id = f"call_{uuid.uuid4().hex[:12]}"
-            self._taken.add(id)
+            id = own_id(call.id or "", self._taken)
             self._called = True
             arguments = _text(call.function.arguments)
             made = ToolCall(id=id, name=call.function.name, arguments=arguments)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Tool calls put together from the pieces a stream brings."""
 
-import uuid
-
 import msgspec
 
 from haoya.core.tool import ToolCall
+from haoya.models._wire.fitting import own_id
 
 
 class FunctionPiece(msgspec.Struct):
@@ -69,10 +68,8 @@ class Calls:
         for slot in self._slots:
             if not slot.name and not slot.arguments:
                 continue
-            id = slot.id if slot.id and slot.id not in used else f"call_{uuid.uuid4().hex[:12]}"
-            used.add(id)
             arguments = slot.arguments.strip() or "{}"
-            calls.append(ToolCall(id=id, name=slot.name, arguments=arguments))
+            calls.append(ToolCall(id=own_id(slot.id, used), name=slot.name, arguments=arguments))
         return calls
 
     def _slot(self, index: int | None, id: str, name: str) -> _Slot:

@@ -5,12 +5,11 @@ Servers that speak this wire leave out events: what an item's end or the whole r
 where its deltas did not come.
 """
 
-import uuid
-
 import msgspec
 
 from haoya.core.tool import CallDelta, Delta, Finish, TextDelta, ThoughtDelta, ToolCall, Usage
 from haoya.models._wire.events import Events
+from haoya.models._wire.fitting import own_id
 from haoya.models._wire.order import Order
 
 _WORDS = ("response.output_text.delta", "response.refusal.delta")
@@ -188,10 +187,7 @@ class Answer:
             parts = item.content or ()
             self._say("".join(part.text or part.refusal or "" for part in parts), deltas)
         elif item.type == "function_call":
-            id = item.call_id or slot.call_id
-            if not id or id in self._taken:
-                id = f"call_{uuid.uuid4().hex[:12]}"
-            self._taken.add(id)
+            id = own_id(item.call_id or slot.call_id, self._taken)
             arguments = (item.arguments or slot.arguments).strip() or "{}"
             call = ToolCall(id=id, name=item.name or slot.name, arguments=arguments)
             self._order.call()
