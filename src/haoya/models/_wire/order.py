@@ -9,6 +9,9 @@ import msgspec
 
 from haoya.core.tool import Line, ToolCall
 
+Spoken = str | ToolCall | msgspec.Raw
+"""Words, a call, or a thought as the provider's JSON."""
+
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     """One stretch: a number of characters of the text, a call's index, or a thought as it came."""
@@ -52,7 +55,7 @@ class Order:
 _PLACES = msgspec.json.Decoder(list[Place])
 
 
-def ordered(line: Line, part: str) -> list[str | ToolCall | msgspec.Raw]:
+def ordered(line: Line, part: str) -> list[Spoken]:
     """What an assistant's line is made of, with the thoughts if it was `part` that spoke it.
 
     Where the words are no longer those that were spoken, the thoughts stand before them.
@@ -63,13 +66,15 @@ def ordered(line: Line, part: str) -> list[str | ToolCall | msgspec.Raw]:
             places = _PLACES.decode(line.echo)
         except msgspec.DecodeError:
             places = []
+    while places and bytes(places[-1].thought):
+        places.pop()  # thoughts that came to nothing are refused
     thoughts = [place.thought for place in places if bytes(place.thought)]
     calls = [place.call for place in places if place.call >= 0]
     same = sum(place.words for place in places) == len(line.text)
     if not (same and calls == list(range(len(line.calls)))):
-        said: list[str | ToolCall | msgspec.Raw] = [line.text] if line.text else []
+        said: list[Spoken] = [line.text] if line.text else []
         return [*thoughts, *said, *line.calls]
-    found: list[str | ToolCall | msgspec.Raw] = []
+    found: list[Spoken] = []
     at = 0
     for place in places:
         if bytes(place.thought):

@@ -22,7 +22,7 @@ from haoya.models._wire.fitting import (
     since_question,
     words,
 )
-from haoya.models._wire.order import ordered
+from haoya.models._wire.order import Spoken, ordered
 from haoya.models._wire.quirks import Quirks
 from haoya.models._wire.settings import WireSettings
 
@@ -240,11 +240,11 @@ async def _messages(lines: Sequence[Line], part: str, blobs: Blobs | None) -> li
     return messages
 
 
-def _speaks(piece: str | ToolCall | msgspec.Raw) -> bool:
+def _speaks(piece: Spoken) -> bool:
     return not isinstance(piece, str) or bool(piece.strip())  # blank text blocks are refused
 
 
-def _said(piece: str | ToolCall | msgspec.Raw) -> _Block:
+def _said(piece: Spoken) -> _Block:
     if isinstance(piece, str):
         return _Text(piece)
     if isinstance(piece, ToolCall):

@@ -10,7 +10,7 @@ import msgspec
 from haoya.core.plugin import Blobs
 from haoya.core.tool import Line, Prompt, Sampling, ToolCall
 from haoya.models._wire.fitting import Picture, cache_key, closed, object_of, pictures, words
-from haoya.models._wire.order import ordered
+from haoya.models._wire.order import Spoken, ordered
 from haoya.models._wire.quirks import Quirks
 
 TAKES = frozenset({"temperature", "top_p", "max_tokens"})
@@ -142,7 +142,7 @@ async def _items(line: Line, part: str, blobs: Blobs | None) -> list[_Item]:
     return [_Message(line.role, content + [_picture(one) for one in seen])]
 
 
-def _said(piece: str | ToolCall | msgspec.Raw) -> _Item:
+def _said(piece: Spoken) -> _Item:
     if isinstance(piece, str):
         return _Message("assistant", [_OutputText(piece)])
     if isinstance(piece, ToolCall):
