@@ -124,6 +124,13 @@ def test_ids_of_calls_are_made_to_fit_and_still_pair_up(tmp_path: Path) -> None:
     assert body["tool_choice"] == "any"
 
 
+def test_where_no_tool_can_be_chosen_only_the_one_is_shown(tmp_path: Path) -> None:
+    given = prompt("hi", tools=[CLOCK, RECALL], choice="recall")
+    (body,) = sent(OPENAI, tmp_path, given, provider="moonshot")
+    assert [tool["function"]["name"] for tool in body["tools"]] == ["recall"]
+    assert "tool_choice" not in body
+
+
 def test_lines_alternate_where_a_provider_insists(tmp_path: Path) -> None:
     lines = [
         Line(role="system", text="one"),

@@ -11,7 +11,7 @@ import msgspec
 
 from haoya.core.message import Blob
 from haoya.core.plugin import Blobs
-from haoya.core.tool import Line, Sampling, ToolCall
+from haoya.core.tool import Line, Prompt, Sampling, ToolCall, ToolSpec
 from haoya.models._wire.settings import WireSettings
 
 GONE = "(earlier words are left out)"
@@ -74,6 +74,16 @@ def alternated(lines: Sequence[Line]) -> list[Line]:
 def since_question(lines: Sequence[Line]) -> int:
     """The index behind the last line of a person's: where the present tool loop begins."""
     return max((i + 1 for i, line in enumerate(lines) if line.role == "user"), default=0)
+
+
+def offered(prompt: Prompt) -> Sequence[ToolSpec]:
+    """The tools to show where a wire has no choice of tools: only the one that must be called,
+    and none where none may be."""
+    if prompt.choice == "none":
+        return ()
+    if prompt.choice in ("auto", "required"):
+        return prompt.tools
+    return [spec for spec in prompt.tools if spec.name == prompt.choice]
 
 
 def object_of(call: ToolCall) -> str:

@@ -58,13 +58,14 @@ _OPENAI = ("api.openai.com",)
 _AZURE = ("openai.azure.com", "services.ai.azure.com")
 _OFFICIAL = Quirks(limit="max_completion_tokens", cache="key")
 _THINKING = msgspec.structs.replace(_OFFICIAL, takes=_FIXED, encrypts=True)
-_REASONING = ("o1", "o3", "o4", "gpt-5", "gpt-6")
+_REASONING = ("o1", "o3", "o4", "gpt-5", "gpt-6", "codex-")
 _ANTHROPIC = ("api.anthropic.com",)
 _BUDGETED = ("opus-4-0", "opus-4-1", "opus-4-2", "opus-4-5", "sonnet-4-0", "sonnet-4-2",
              "sonnet-4-5", "haiku-4")  # fmt: skip
 _OPENROUTER = ("openrouter.ai",)
 
 TABLE: tuple[Row, ...] = (
+    Row(provider="openai", hosts=_OPENAI, models=("gpt-5-chat",), quirks=_OFFICIAL),
     Row(provider="openai", hosts=_OPENAI, models=_REASONING, quirks=_THINKING),
     Row(provider="openai", hosts=_OPENAI, quirks=_OFFICIAL),
     Row(

@@ -2,17 +2,14 @@
 """From our prompt to the body of a chat request (Ollama's API reference, "Generate a chat
 message").
 
-The wire has no choice of tools: where one must be called, only that one is offered, and where none
-may be, none is.
+The wire has no choice of tools: which may be called is said by which are shown.
 """
-
-from collections.abc import Sequence
 
 import msgspec
 
 from haoya.core.plugin import Blobs
 from haoya.core.tool import Line, Prompt, Sampling, ToolSpec
-from haoya.models._wire.fitting import Picture, object_of, pictures, words
+from haoya.models._wire.fitting import Picture, object_of, offered, pictures, words
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +90,7 @@ async def encode(
     body = _Body(
         model=manner.model,
         messages=[await _message(line, names, manner.part, blobs) for line in prompt.lines],
-        tools=[_tool(spec) for spec in _offered(prompt)],
+        tools=[_tool(spec) for spec in offered(prompt)],
         format=prompt.schema if bytes(prompt.schema) else None,
         stream=True,
         think={"": None, "on": True, "off": False}.get(manner.think, manner.think),
@@ -126,14 +123,6 @@ async def _message(line: Line, names: dict[str, str], part: str, blobs: Blobs | 
     text = "\n".join([line.text, *gone]) if gone else words(line) if not seen else line.text
     images = [one.data for one in seen if isinstance(one, Picture)]
     return _Message(line.role, text, images=images)
-
-
-def _offered(prompt: Prompt) -> Sequence[ToolSpec]:
-    if prompt.choice == "none":
-        return ()
-    if prompt.choice in ("auto", "required"):
-        return prompt.tools
-    return [spec for spec in prompt.tools if spec.name == prompt.choice]
 
 
 def _tool(spec: ToolSpec) -> _Tool:

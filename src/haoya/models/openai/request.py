@@ -18,6 +18,7 @@ from haoya.models._wire.fitting import (
     cache_key,
     closed,
     object_of,
+    offered,
     pictures,
     short_id,
     since_question,
@@ -143,11 +144,12 @@ async def encode(
     settings. Pictures go along only where `blobs` are lent (a model that sees).
     """
     odd, drawn = quirks or Quirks(), sampling or prompt.sampling
+    shown = offered(prompt) if odd.forced == "auto" else prompt.tools
     small = odd.limit == "max_tokens"
     body = Body(
         model=model,
         messages=await _messages(prompt, part, odd, blobs),
-        tools=[_tool(spec) for spec in prompt.tools],
+        tools=[_tool(spec) for spec in shown],
         tool_choice=_choice(prompt, odd),
         response_format=_format(prompt.schema, odd),
         stream=True,
@@ -226,11 +228,11 @@ def _tool(spec: ToolSpec) -> _Tool:
 
 
 def _choice(prompt: Prompt, odd: Quirks) -> str | _Choice | None:
-    if not prompt.tools or prompt.choice == "auto":
+    if not prompt.tools or prompt.choice == "auto" or odd.forced == "auto":
         return None
     if prompt.choice == "none":
         return "none"
-    if prompt.choice == "required" or odd.forced == "auto":
+    if prompt.choice == "required":
         return odd.forced
     return _Choice(type="function", function=_Named(prompt.choice))
 
