@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""From a prompt to the body of an engine's request: Chat Completions and llama.cpp's own fields
+(`id_slot`, `cache_prompt`; the README of its server)."""
+
+import msgspec
+
+from haoya.core.plugin import Blobs
+from haoya.core.tool import Prompt, Sampling
+from haoya.models.openai.request import encode
+
+
+class _Own(msgspec.Struct):
+    """What stands before the fields of Chat Completions."""
+
+    id_slot: int
+    cache_prompt: bool
+
+
+async def slot_body(
+    prompt: Prompt, slot: int, blobs: Blobs | None = None, usual: Sampling | None = None
+) -> bytes:
+    """The request to answer a prompt in a slot. `usual` is what the owner set for this model."""
+    usual = usual or Sampling()
+    asked = prompt.sampling
+    sampling = msgspec.structs.replace(
+        asked,
+        temperature=usual.temperature if asked.temperature is None else asked.temperature,
+        max_tokens=usual.max_tokens if asked.max_tokens is None else asked.max_tokens,
+    )
+    own = _Own(id_slot=slot, cache_prompt=True)
+    body = await encode("local", prompt, sampling=sampling, blobs=blobs)
+    return msgspec.json.encode(own)[:-1] + b"," + body[1:]
+
+
+def read_only(prompt: Prompt) -> Prompt:
+    """The same prompt, to be read and not to be answered."""
+    return msgspec.structs.replace(prompt, sampling=Sampling(max_tokens=0))
