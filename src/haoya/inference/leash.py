@@ -3,9 +3,9 @@
 
 An engine holds gigabytes; left behind by a daemon that was killed it would go on holding them.
 Linux ends it for us (PR_SET_PDEATHSIG, prctl(2)), so this process becomes the program. Elsewhere
-it stays and waits for its standard input to end. PARENT is our process id. MEMORY is the most bytes of private memory, 0
-for any (RLIMIT_DATA, setrlimit(2): mapped files do not count). Standard library only: it is run
-as a file, so that nothing else is imported.
+it stays and waits for its standard input to end. PARENT is our process id. MEMORY is the most
+bytes of private memory, 0 for any (RLIMIT_DATA, setrlimit(2): mapped files do not count).
+Standard library only: it is run as a file, so that nothing else is imported.
 """
 
 import ctypes
@@ -45,4 +45,5 @@ def _follow(program: subprocess.Popen[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:4]), sys.argv[4:]))
+    parent, nice, memory = (int(number) for number in sys.argv[1:4])
+    sys.exit(main(parent, nice, memory, sys.argv[4:]))
