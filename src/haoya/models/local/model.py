@@ -10,13 +10,22 @@ import msgspec
 from haoya.core.errors import HaoyaError, Rejected, Unready
 from haoya.core.plugin import Blobs
 from haoya.core.ports import Embedding, Lane, Seat
-from haoya.core.tool import CallDelta, Delta, Finish, Prompt, Sampling, TextDelta, Urgency
+from haoya.core.tool import (
+    CallDelta,
+    Delta,
+    Finish,
+    Prompt,
+    Sampling,
+    TextDelta,
+    ThoughtDelta,
+    Urgency,
+)
 from haoya.inference.runner import Runner
 from haoya.inference.wire import Reply, request
+from haoya.models._wire.refusal import complaint, refusal
 from haoya.models.local.request import slot_body
 from haoya.models.local.strain import Adapting
 from haoya.models.openai.answer import Answer
-from haoya.models.openai.refusal import complaint, refusal
 
 STALL_SECONDS = 600.0
 """The longest silence of an engine: on a small machine a long prompt takes minutes to read."""
@@ -140,7 +149,7 @@ class LocalModel:
         async with aclosing(reply.pieces()) as pieces:
             while (data := await self._next(pieces)) is not None:
                 for delta in answer.feed(data):
-                    tokens += isinstance(delta, TextDelta | CallDelta)
+                    tokens += isinstance(delta, TextDelta | ThoughtDelta | CallDelta)
                     yield delta
                 seat.spent(tokens)
                 if answer.error:
@@ -165,8 +174,7 @@ class LocalModel:
 
     def _broken(self, error: bytes, prompt: Prompt) -> HaoyaError:
         said = complaint(error, "", prompt.lines)
-        status = int(said.code) if said.code.isdigit() else 500
-        return refusal(f"the engine of {self._name}", self._name, status, said)
+        return refusal(f"the engine of {self._name}", self._name, said.status, said)
 
 
 def _guess(prompt: Prompt) -> int:
