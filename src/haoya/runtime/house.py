@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 from haoya.core.errors import ConfigError, Unready
@@ -25,6 +26,7 @@ from haoya.runtime.home import Home
 from haoya.runtime.http import open_client
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
 from haoya.runtime.registry import window
+from haoya.runtime.routing import Routing
 from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
 from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
 from haoya.runtime.supervisor import supervise
@@ -55,6 +57,7 @@ class House:
         self.models: dict[str, Model] = {}
         self.tools: dict[str, list[Tool[Any]]] = {}
         self.memory: Memory | None = None
+        self.routing = self._routing()
         self.parts: Parts | None = None
         self.watchdog: Watchdog | None = None
         self.call: Call | None = None
@@ -113,10 +116,14 @@ class House:
         return Mind(
             settings=self.settings.agent,
             judge=Judge(cells=dict(self.settings.policy.verdicts)),
-            models=self.models,
+            routing=self.routing,
             tools={tool.spec.name: tool for tool in tools},
             trouble="; ".join(reasons or (missing if self.settings.models else [])),
         )
+
+    def _routing(self) -> Routing:
+        """A router that has yet to read the journal."""
+        return Routing(lambda: self.settings, self.models, self.clock, Random())
 
     def gate(self) -> Gate:
         """Who may speak, as the settings say now."""
@@ -147,6 +154,7 @@ class House:
                 await asyncio.wait([self._api])
             self._open_window()
         if self.conversations and self.gateway:
+            await self.routing.recall(self.gateway.journal)
             for address in await self.gateway.journal.waiting():
                 self.conversations.wake(address)
 
@@ -195,6 +203,8 @@ class House:
             clock=self.clock,
         )
         gateway.connections = self.connections
+        self.routing = self._routing()
+        await self.routing.recall(journal)
         asks = Asks(gateway, lambda: self.settings.policy)
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -21,6 +21,7 @@ from haoya.runtime.doctor import damaged, examine
 from haoya.runtime.gateway import PAIRING_KINDS, PEOPLE, Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.registry import built_in, find
+from haoya.runtime.router_settings import ModelFrame, RouterSettings
 from haoya.runtime.runs import Row
 from haoya.runtime.secrets import plain_secrets
 from haoya.runtime.settings import (
@@ -133,12 +134,13 @@ def schema() -> Row:
         "api": ApiSettings,
         "journal": JournalSettings,
         "delivery": DeliverySettings,
+        "router": RouterSettings,
     }
     properties: Row = {name: kind.model_json_schema() for name, kind in sections.items()}
     groups: tuple[tuple[str, PluginKind], ...] = (("channels", "channel"), ("models", "model"))
     for group, kind in groups:
         options = [
-            _part_schema(name, find(kind, name).settings, access=kind == "channel")
+            _part_schema(name, find(kind, name).settings, kind)
             for name in sorted(built_in(kind))
             if name != "local"
         ]
@@ -152,10 +154,12 @@ def schema() -> Row:
     }
 
 
-def _part_schema(name: str, settings: type[pydantic.BaseModel], *, access: bool) -> Row:
+def _part_schema(name: str, settings: type[pydantic.BaseModel], kind: PluginKind) -> Row:
     part = settings.model_json_schema()
     frame: Row = {"use": {"const": name}, "enabled": {"type": "boolean", "default": True}}
-    if access:
+    if kind == "model":
+        frame = ModelFrame.model_json_schema()["properties"] | frame
+    if kind == "channel":
         listed = {"type": "array", "items": {"type": "string"}}
         frame["access"] = {"anyOf": [{"enum": ["pairing", "open"]}, listed], "default": "pairing"}
     part["properties"] = frame | part.get("properties", {})

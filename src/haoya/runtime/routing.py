@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Which models a turn is lent, and in what order: policy says how far its words may go, the
+router's rules who can answer, the pauses who is well, and the owner or the measurements the rest.
+
+All of it is what the journal says: the lines are learned from as they are written, and read again
+at start.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+import msgspec
+
+from haoya.agent.budget import PROMPT_SHARE, Group, line_tokens, tokens_of, tools_tokens
+from haoya.core.errors import Rejected
+from haoya.core.event import Event, ModelAnswered, ModelAsked, ModelFailed, kind_of
+from haoya.core.message import Address
+from haoya.core.phrases import Language, phrase
+from haoya.core.ports import Model, Tool
+from haoya.core.tool import Line, Place
+from haoya.inference.answers import REMEMBERED, Answers, Remembering
+from haoya.inference.cooldown import Cooldown
+from haoya.inference.router import (
+    FAR,
+    Candidate,
+    Choice,
+    Measured,
+    Need,
+    Router,
+    Talent,
+    barred,
+)
+from haoya.inference.spending import Spending, left, month_begins
+from haoya.journal import Journal
+from haoya.policy.leave import Talk, reach
+from haoya.runtime.hedge import Failure, Hedged
+from haoya.runtime.settings import Settings
+
+RECALLED = 600
+"""Lines about models that are read at start: some 300 requests, more than beliefs remember."""
+
+PAGE = 1000
+"""Lines read at a time where a month's spending is added up."""
+
+LEAST_RATED = 8
+"""Tokens an answer needs for its speed to mean something."""
+
+PICTURE_GROUPS = 6
+"""How many of the last lines (with their calls) may still be about a picture."""
+
+OPEN_QUESTIONS = 1024
+"""Requests under way that are remembered; a crash leaves some without an end."""
+
+_KINDS = frozenset(kind_of(kind) for kind in (ModelAsked, ModelAnswered, ModelFailed))
+_CANNOT: dict[str, str] = {
+    "images": "it sees no pictures",
+    "tools": "it cannot use tools",
+    "schema": "it cannot answer in a given form",
+    "context": "the conversation is too long for it",
+    "budget": "its budget is spent",
+    "place": "these words may not go there",
+}
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What a turn asks for: whose words it shows a model, what it needs, in which language to
+    say that it cannot be had. `tokens` is the least room it needs."""
+
+    talk: Talk
+    talents: frozenset[Talent] = frozenset()
+    tokens: int = 0
+    language: Language = "en"
+
+
+def wish_of(
+    address: Address,
+    people: frozenset[str],
+    groups: Sequence[Group],
+    tools: Mapping[str, Tool[Any]],
+    *,
+    system: str,
+    language: Language,
+) -> Wish:
+    """What a turn asks for that shows a model these lines: pictures where somebody showed one a
+    little while ago, tools where there are any."""
+    recent = [line for group in groups[-PICTURE_GROUPS:] for line in group.lines]
+    talents: set[Talent] = {"images"} if any(line.images for line in recent) else set()
+    if tools:
+        talents.add("tools")
+    specs = [tool.spec for tool in tools.values()]
+    fixed = line_tokens(Line(role="system", text=system)) + tools_tokens(specs)
+    last = groups[-1].tokens if groups else 0
+    return Wish(
+        talk=Talk(address=address, people=people),
+        talents=frozenset(talents),
+        tokens=int((fixed + last) / PROMPT_SHARE),
+        language=language,
+    )
+
+
+class Lending(msgspec.Struct, frozen=True, kw_only=True):
+    """The models of one turn in the order of failover, why each, and why there are none."""
+
+    models: Sequence[tuple[str, Model]] = ()
+    why: Mapping[str, str] = {}
+    trouble: str = ""
+
+
+class Routing:
+    """Holds what was learned about the models. `models` are those that are open now."""
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        models: Mapping[str, Model],
+        clock: Callable[[], float],
+        random: Random,
+    ) -> None:
+        self.settings = settings
+        self.models = models
+        self.clock = clock
+        self.router = Router(random)
+        self.cooldown = Cooldown()
+        self.spending = Spending()
+        self.answers = Answers(0, clock)
+        self._asked: dict[tuple[str, int], ModelAsked] = {}
+        self._seen: dict[str, Model] = {}
+        self._oldest: int | None = None
+
+    async def recall(self, journal: Journal) -> None:
+        """Learn what the journal's last lines say, and, where a budget is set, what this month
+        has cost. Called again after a change of settings, it reads what it lacks."""
+        if self._oldest is None:
+            newest = await journal.recent(_KINDS, limit=RECALLED)
+            self._oldest = newest[-1].number if newest else 0
+            for entry in reversed(newest):
+                self.note(entry.conversation, entry.event, entry.at)
+            # Its settings may be others by now; asking once tells.
+            for name in [n for n in self.models if self.cooldown.trouble(n) == "refused"]:
+                self.cooldown.forget(name)
+        begin = month_begins(self.clock())
+        while self._oldest and self._has_budget():
+            page = await journal.recent(_KINDS, limit=PAGE, before=self._oldest)
+            page = [entry for entry in page if entry.at >= begin]
+            asked = {
+                (e.conversation, e.event.turn, e.event.step): e.event
+                for e in page
+                if isinstance(e.event, ModelAsked)
+            }
+            for entry in page:
+                if isinstance(event := entry.event, ModelAnswered):
+                    key = (entry.conversation, event.turn, event.step)
+                    self._pay(event, asked.get(key), entry.at)
+            self._oldest = page[-1].number if page else 0
+
+    def note(self, conversation: str, event: Event, at: float) -> None:
+        """Learn from a line as it is written (or read)."""
+        match event:
+            case ModelAsked():
+                self.cooldown.asked(event.model, at)
+                self._asked[conversation, event.turn] = event
+                if len(self._asked) > OPEN_QUESTIONS:
+                    del self._asked[next(iter(self._asked))]
+            case ModelAnswered():
+                asked = self._asked.pop((conversation, event.turn), None)
+                self._answered(event, asked, at)
+            case ModelFailed():
+                self._asked.pop((conversation, event.turn), None)
+                self.cooldown.failed(event.model, event.trouble, at, event.retry_after)
+                if event.trouble != "request":
+                    self.router.learn(Measured(name=event.model, at=at, ok=False))
+            case _:
+                pass
+
+    def feedback(self, model: str, good: bool) -> None:
+        """Somebody liked, or did not like, an answer of the model with that name. Kept in memory:
+        the journal has no line for it yet."""
+        self.router.feedback(model, good)
+
+    def lend(self, wish: Wish, trouble: str = "") -> Lending:
+        """The models for a turn; `trouble` is why some are not open."""
+        settings = self.settings()
+        self._look_at(settings)
+        order = [name for name in settings.agent.models if name in self.models]
+        bound = reach(settings.policy.leave, wish.talk)
+        candidates = self._candidates(settings)
+        need = Need(within=bound.within, talents=wish.talents, tokens=wish.tokens)
+        # What cannot do it all does what it can where nobody can; place and money stand firm.
+        least = Need(within=bound.within)
+        permitted = [name for name in order if barred(candidates[name], least) is None]
+        if not permitted:
+            return Lending(trouble=self._refusal(candidates, bound.within, order, wish, trouble))
+        able = [name for name in permitted if barred(candidates[name], need) is None]
+        now = self.clock()
+        allowed = able or permitted
+        measured: list[Choice] = []
+        if settings.router.choose == "measured" and len(allowed) > 1:
+            worthy = [candidates[name] for name in allowed]
+            measured = self.router.order(worthy, need if able else least, now)
+            allowed = [choice.name for choice in measured]
+        pauses = {name: self.cooldown.until(name, now) for name in allowed}
+        allowed.sort(key=lambda name: pauses[name])  # stable: those who are well keep their order
+        why: dict[str, str] = {}
+        if len(settings.agent.models) > 1:
+            left_out = {
+                name: bar
+                for name in order
+                if name not in allowed and (bar := barred(candidates[name], need))
+            }
+            why = _reasons(allowed, measured, pauses, left_out)
+        well = [name for name in allowed if not pauses[name]]
+        return Lending(models=self._runners(settings, allowed, well, wish), why=why)
+
+    def _runners(
+        self, settings: Settings, names: Sequence[str], well: Sequence[str], wish: Wish
+    ) -> list[tuple[str, Model]]:
+        """The models themselves, remembering and racing where the owner wants that."""
+        router = settings.router
+        models = {name: self.models[name] for name in names}
+        if self.answers.max_bytes:
+            models = {
+                name: Remembering(name, model, self.answers, drawn=router.remember_drawn)
+                for name, model in models.items()
+            }
+        runners = list(models.items())
+        if router.hedge_seconds and len(well) > 1 and wish.talk.urgency == "chat":
+            first, second = runners[0], runners[1]
+            hedged = Hedged(first, second, router.hedge_seconds, self._covered)
+            # The first stands again at the end: as the race's loser it was cancelled, not asked.
+            return [(first[0], hedged), *runners[1:], first]
+        return runners
+
+    def _covered(self, name: str, error: Failure) -> None:
+        """A racer failed and the other answered: no line says so, the pause is due anyway."""
+        now = self.clock()
+        if isinstance(error, Rejected):
+            self.cooldown.failed(name, "refused", now)
+        else:
+            self.cooldown.failed(name, error.trouble, now, error.retry_after or 0)
+
+    def _look_at(self, settings: Settings) -> None:
+        """Take in changed settings, and models that were opened anew."""
+        self.router.weigh(settings.router.weights)
+        size = settings.router.remember_answers * 1024 * 1024
+        if size != self.answers.max_bytes:
+            self.answers = Answers(size, self.clock)
+        for name, model in self.models.items():
+            if self._seen.get(name, model) is not model:
+                self.cooldown.forget(name)
+                self.answers.clear()
+            self._seen[name] = model
+
+    def _candidates(self, settings: Settings) -> dict[str, Candidate]:
+        """The open models as the rules see them."""
+        now = self.clock()
+        spent = {
+            name: self.spending.cost(name, frame.price, now)
+            for name, frame in settings.frames.items()
+            if frame.price_in or frame.price_out
+        }
+        today = sum(cost[0] for cost in spent.values())
+        month = sum(cost[1] for cost in spent.values())
+        rest = left(settings.router.budget, today, month)
+        found: dict[str, Candidate] = {}
+        for name, model in self.models.items():
+            frame = settings.frames.get(name)
+            if frame is None:  # just removed from the settings and not closed yet
+                found[name] = Candidate(name=name)
+                continue
+            table = settings.models[name].table
+            found[name] = Candidate(
+                name=name,
+                place=frame.place_of(table),
+                price=frame.price,
+                context_tokens=model.context_tokens,
+                lacks=frame.lacks_of(table),
+                left=min(rest, left(frame.budget, *spent.get(name, (0.0, 0.0)))),
+            )
+        return found
+
+    def _refusal(
+        self,
+        candidates: Mapping[str, Candidate],
+        within: Place,
+        order: Sequence[str],
+        wish: Wish,
+        trouble: str,
+    ) -> str:
+        """Why no model may answer, in words for the owner; "" where none is there at all."""
+        inside = [name for name in order if FAR[candidates[name].place] <= FAR[within]]
+        if inside:
+            names = ", ".join(inside)
+            return phrase("budget-spent", wish.language, names=names)
+        if within == "outside":
+            return trouble
+        said = phrase("kept-here" if within == "here" else "kept-own", wish.language)
+        return f"{said}; {trouble}" if trouble else said
+
+    def _answered(self, event: ModelAnswered, asked: ModelAsked | None, at: float) -> None:
+        if any(note.startswith(REMEMBERED) for note in event.notes):
+            self.cooldown.settled(event.model, at)
+            return
+        self.cooldown.forget(event.model)
+        first = event.first_seconds
+        if asked and asked.model != event.model:
+            # Hedged: the one asked first had said nothing for at least so long.
+            self.cooldown.settled(asked.model, at)
+            self.router.learn(Measured(name=asked.model, at=at, ok=True, first=first))
+            first = max(0.0, first - self.settings().router.hedge_seconds)
+        tokens = event.usage.completion or tokens_of(event.text)
+        took = event.seconds - event.first_seconds
+        rate = tokens / took if tokens >= LEAST_RATED and took > 0.01 else 0.0
+        self.router.learn(Measured(name=event.model, at=at, ok=True, first=first, rate=rate))
+        self._pay(event, asked, at)
+
+    def _pay(self, event: ModelAnswered, asked: ModelAsked | None, at: float) -> None:
+        """Count the tokens of an answer, as the server did or, where it did not, as we guess."""
+        if any(note.startswith(REMEMBERED) for note in event.notes):
+            return
+        into = event.usage.prompt or (asked.prompt_tokens if asked else 0)
+        self.spending.add(event.model, at, into, event.usage.completion or tokens_of(event.text))
+
+    def _has_budget(self) -> bool:
+        settings = self.settings()
+        budgets = [settings.router.budget, *(frame.budget for frame in settings.frames.values())]
+        return any(budget.day or budget.month for budget in budgets)
+
+
+def _reasons(
+    names: Sequence[str],
+    measured: Sequence[Choice],
+    pauses: Mapping[str, float],
+    left_out: Mapping[str, str],
+) -> dict[str, str]:
+    """Why each model stands where it does, for the owner."""
+    worth = {choice.name: choice for choice in measured}
+    best = max((choice.worth for choice in measured), default=0.0)
+    out = [f"{name} left out: {_CANNOT[bar]}" for name, bar in left_out.items()]
+    out += [f"{name} rests {_until(pauses[name])}" for name in names if pauses[name]]
+    reasons: dict[str, str] = {}
+    for place, name in enumerate(names):
+        choice = worth.get(name)
+        if place:
+            said = "next if those before it fail"
+        elif choice is None:
+            said = "first in your order"
+        elif choice.worth >= best:
+            said = f"measured best ({choice.worth:.2f} after {choice.tries} requests)"
+        else:
+            said = f"tried to see ({choice.worth:.2f} after {choice.tries}, best {best:.2f})"
+        reasons[name] = "; ".join([said, *out])
+    return reasons
+
+
+def _until(pause: float) -> str:
+    if math.isinf(pause):
+        return "until its settings change"
+    return f"until {time.strftime('%H:%M:%S', time.localtime(pause))}"
