@@ -35,7 +35,7 @@ ANSWER_TOKENS = 300
 """What an answer is taken to cost where price is weighed before it is known."""
 
 PRIOR_MEAN = 0.6
-ORDER_STEP = 0.02
+ORDER_STEP = 0.05
 """A model never measured is taken to be this much worth, less a step for each place in the owner's
 order: the order decides until something is known, and between equals."""
 PRIOR_SPREAD = 0.2

@@ -2,7 +2,8 @@
 """What may leave: how far the words of a conversation may go to be thought about."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import get_args
 
 import msgspec
 
@@ -57,3 +58,25 @@ def reach(rules: Mapping[str, Place], talk: Talk) -> Reach:
     if DEFAULT in rules:
         return Reach(within=rules[DEFAULT], rule=DEFAULT)
     return Reach(within="outside")
+
+
+def leave_faults(
+    rules: Mapping[str, Place], models: Mapping[str, Place], channels: frozenset[str]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with rules, each with its cure: those that name a channel there is not (a
+    misspelt one keeps nothing), and those that no model satisfies. `models` are those that may
+    be asked, by where they think."""
+    known = channels | {DEFAULT, "local", *get_args(Urgency)}
+    for key, place in rules.items():
+        channel = re.split("[:/]", key, maxsplit=1)[0]
+        if channel not in known:
+            there = ", ".join(sorted(channels)) or "none"
+            yield (
+                f"[policy] leave names {key!r}, but there is no channel {channel!r}",
+                f"the channels are: {there}",
+            )
+        if models and all(STRICTNESS[one] > STRICTNESS[place] for one in models.values()):
+            yield (
+                f"[policy] leave: {key} = {place!r}, but no model in [agent] model is {place}",
+                "add one that is, or say with `place` in its section where a model thinks",
+            )

@@ -24,6 +24,7 @@ from haoya.runtime.door import DOOR, attend, door
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.http import open_client
+from haoya.runtime.leaving import leave_findings
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
 from haoya.runtime.registry import window
 from haoya.runtime.routing import Routing
@@ -159,7 +160,8 @@ class House:
                 self.conversations.wake(address)
 
     def _judge_settings(self) -> None:
-        findings = [*self.settings.findings, *plain_secrets(self.settings)]
+        given = self.settings
+        findings = [*given.findings, *plain_secrets(given), *leave_findings(given)]
         try:
             self.secrets = read_secrets(self.home)
         except ConfigError as error:

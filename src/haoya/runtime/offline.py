@@ -20,6 +20,7 @@ from haoya.runtime import runs
 from haoya.runtime.doctor import damaged, examine
 from haoya.runtime.gateway import PAIRING_KINDS, PEOPLE, Gateway
 from haoya.runtime.home import Home
+from haoya.runtime.leaving import leave_findings
 from haoya.runtime.registry import built_in, find
 from haoya.runtime.router_settings import ModelFrame, RouterSettings
 from haoya.runtime.runs import Row
@@ -80,7 +81,8 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
 def check(home: Home) -> list[Finding]:
     """Everything wrong with the settings, plugins' own sections included; nothing is opened."""
     settings = load(home)
-    return [*settings.findings, *_plugin_faults(settings), *plain_secrets(settings)]
+    own = [*settings.findings, *_plugin_faults(settings)]
+    return [*own, *plain_secrets(settings), *leave_findings(settings)]
 
 
 def _plugin_faults(settings: Settings) -> list[Finding]:
