@@ -3,6 +3,7 @@
 
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import httpx2
@@ -118,6 +119,7 @@ class ModelFrame(PartFrame):
         return frozenset() if sees else frozenset({"images"})
 
 
+@lru_cache(maxsize=256)
 def _is_loopback(address: str) -> bool:
     try:
         host = httpx2.URL(address).host

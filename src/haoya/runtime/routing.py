@@ -67,11 +67,11 @@ _CANNOT: dict[str, str] = {
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What a turn asks for: whose words it shows a model, what it needs, in which language to
-    say that it cannot be had. `tokens` is the least room it needs."""
+    say that it cannot be had. `tokens` counts the least room it needs, where there is a choice."""
 
     talk: Talk
     talents: frozenset[Talent] = frozenset()
-    tokens: int = 0
+    tokens: Callable[[], int] = lambda: 0
     language: Language = "en"
 
 
@@ -90,13 +90,17 @@ def wish_of(
     talents: set[Talent] = {"images"} if any(line.images for line in recent) else set()
     if tools:
         talents.add("tools")
-    specs = [tool.spec for tool in tools.values()]
-    fixed = line_tokens(Line(role="system", text=system)) + tools_tokens(specs)
-    last = groups[-1].tokens if groups else 0
+
+    def tokens() -> int:
+        specs = [tool.spec for tool in tools.values()]
+        fixed = line_tokens(Line(role="system", text=system)) + tools_tokens(specs)
+        last = groups[-1].tokens if groups else 0
+        return int((fixed + last) / PROMPT_SHARE)
+
     return Wish(
         talk=Talk(address=address, people=people),
         talents=frozenset(talents),
-        tokens=int((fixed + last) / PROMPT_SHARE),
+        tokens=tokens,
         language=language,
     )
 
@@ -185,34 +189,35 @@ class Routing:
         settings = self.settings()
         self._look_at(settings)
         order = [name for name in settings.agent.models if name in self.models]
-        bound = reach(settings.policy.leave, wish.talk)
+        within = reach(settings.policy.leave, wish.talk).within
         candidates = self._candidates(settings)
-        need = Need(within=bound.within, talents=wish.talents, tokens=wish.tokens)
+        choice = len(settings.agent.models) > 1
+        counts = choice or any(one.left < math.inf for one in candidates.values())
+        tokens = wish.tokens() if counts else 0
+        need = Need(within=within, talents=wish.talents, tokens=tokens)
+        bars = {name: barred(candidates[name], need) for name in order}
         # What cannot do it all does what it can where nobody can; place and money stand firm.
-        least = Need(within=bound.within)
-        permitted = [name for name in order if barred(candidates[name], least) is None]
-        if not permitted:
-            return Lending(trouble=self._refusal(candidates, bound.within, order, wish, trouble))
-        able = [name for name in permitted if barred(candidates[name], need) is None]
+        firm = [name for name in order if bars[name] not in ("place", "budget")]
+        if not firm:
+            return Lending(trouble=self._refusal(candidates, within, order, wish, trouble))
+        if not choice:
+            return Lending(models=self._runners(settings, firm, (), wish))
+        able = [name for name in firm if bars[name] is None]
         now = self.clock()
-        allowed = able or permitted
+        allowed = able or firm
         measured: list[Choice] = []
         if settings.router.choose == "measured" and len(allowed) > 1:
             worthy = [candidates[name] for name in allowed]
-            measured = self.router.order(worthy, need if able else least, now)
+            measured = self.router.order(worthy, need if able else Need(within=within), now)
             allowed = [choice.name for choice in measured]
         pauses = {name: self.cooldown.until(name, now) for name in allowed}
         allowed.sort(key=lambda name: pauses[name])  # stable: those who are well keep their order
-        why: dict[str, str] = {}
-        if len(settings.agent.models) > 1:
-            left_out = {
-                name: bar
-                for name in order
-                if name not in allowed and (bar := barred(candidates[name], need))
-            }
-            why = _reasons(allowed, measured, pauses, left_out)
+        out = {name: bar for name, bar in bars.items() if bar and name not in allowed}
         well = [name for name in allowed if not pauses[name]]
-        return Lending(models=self._runners(settings, allowed, well, wish), why=why)
+        return Lending(
+            models=self._runners(settings, allowed, well, wish),
+            why=_reasons(allowed, measured, pauses, out),
+        )
 
     def _runners(
         self, settings: Settings, names: Sequence[str], well: Sequence[str], wish: Wish
