@@ -50,9 +50,7 @@ async def pair(folder: Path) -> AsyncGenerator[Pair]:
             await spare.child.kill()
 
 
-def test_a_dead_server_is_left_alone_until_its_pause_is_over_and_then_used_again(
-    tmp_path: Path,
-) -> None:
+def test_a_dead_server_is_replaced_and_used_again_when_it_is_back(tmp_path: Path) -> None:
     async def body() -> None:
         async with pair(tmp_path) as two:
             await two.start()
@@ -61,23 +59,39 @@ def test_a_dead_server_is_left_alone_until_its_pause_is_over_and_then_used_again
             await two.main.child.kill()
             assert await two.daemon.ask("two") == "heard: two"
             assert await two.models() == ["main", "spare"]
-            assert await two.daemon.ask("three") == "heard: three"
+            await two.main.child.start()
+
+            async def back() -> bool:
+                await two.daemon.ask("three")
+                return await two.models() == ["main"]
+
+            await until(back, two.daemon.words, seconds=30)
+
+    run(body, seconds=90)
+
+
+def test_a_server_that_asks_for_a_pause_gets_it_even_over_a_restart(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with pair(tmp_path) as two:
+            await two.start()
+            await two.main.control(fail={"status": 429, "times": 1, "retry_after": "600"})
+            assert await two.daemon.ask("one") == "heard: one"
+            assert await two.models() == ["main", "spare"]
+            assert await two.daemon.ask("two") == "heard: two"
             assert await two.models() == ["spare"]
             assert any("main rests until" in detail for _, detail in await two.steps())
             status, said = await two.daemon.cli("why", "last")
             assert status == 0
             assert "main rests until" in said
+            _, said = await two.daemon.cli("status")
+            assert "rests until" in said
             await two.daemon.kill()
             await two.daemon.start()
-            assert await two.daemon.ask("four") == "heard: four"
+            assert await two.daemon.ask("three") == "heard: three"
             assert await two.models() == ["spare"]
-            await two.main.child.start()
-
-            async def back() -> bool:
-                await two.daemon.ask("five")
-                return await two.models() == ["main"]
-
-            await until(back, two.daemon.words, seconds=30)
+            await two.spare.child.kill()
+            assert await two.daemon.ask("four") == "heard: four"
+            assert await two.models() == ["spare", "main"]
 
     run(body, seconds=90)
 

@@ -15,7 +15,8 @@ from haoya.inference.answers import Remembering
 from haoya.journal import Journal, open_journal
 from haoya.policy.leave import Talk
 from haoya.runtime.hedge import Hedged
-from haoya.runtime.routing import Lending, Routing, Wish
+from haoya.runtime.lending import Lending, Wish
+from haoya.runtime.routing import Routing
 from haoya.runtime.settings import read
 from tests.agent.stage import Scripted
 from tests.runtime.waiting import run
@@ -302,5 +303,32 @@ def test_feedback_is_taken(tmp_path: Path) -> None:
         async with world(tmp_path) as w:
             w.routing.feedback("near", good=True)
             assert w.routing.router.beliefs["near"].good == 1
+
+    run(body)
+
+
+def test_a_prompt_that_costs_more_than_is_left_is_not_sent(tmp_path: Path) -> None:
+    async def body() -> None:
+        models = {"cloud": {**CLOUD, "price_in": 10, "budget_day": 0.01}, "near": NEAR}
+        async with world(tmp_path, models=models) as w:
+            assert w.names(tokens=lambda: 900) == ["cloud", "near"]
+            assert w.names(tokens=lambda: 1100) == ["near"]
+            del w.models["near"]
+            assert "the budget of cloud is spent" in w.lend(tokens=lambda: 1100).trouble
+
+    run(body)
+
+
+def test_the_owner_sees_where_a_model_is_how_it_is_and_what_it_cost(tmp_path: Path) -> None:
+    async def body() -> None:
+        models = {"cloud": {**CLOUD, "price_out": 10}, "near": NEAR}
+        async with world(tmp_path, models=models) as w:
+            await w.answer("cloud", tokens=1000)
+            await w.fail("cloud", "refused")
+            await w.fail("near", "broken")
+            cloud, near = w.routing.condition("cloud"), w.routing.condition("near")
+            assert (cloud.place, cloud.rests_until, cloud.trouble) == ("outside", -1, "refused")
+            assert (cloud.spent_today, cloud.spent_month) == (0.01, 0.01)
+            assert (near.place, near.rests_until, near.trouble) == ("here", NOON + 5, "broken")
 
     run(body)

@@ -31,7 +31,8 @@ from haoya.policy.judge import Judge
 from haoya.policy.principal import Role
 from haoya.runtime.asks import Asks
 from haoya.runtime.gateway import Gateway
-from haoya.runtime.routing import Routing, wish_of
+from haoya.runtime.lending import wish_of
+from haoya.runtime.routing import Routing
 from haoya.runtime.settings import AgentSettings
 from haoya.runtime.streaming import Stream
 

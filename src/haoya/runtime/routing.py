@@ -7,36 +7,34 @@ at start.
 """
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
 
 import msgspec
 
-from haoya.agent.budget import PROMPT_SHARE, Group, line_tokens, tokens_of, tools_tokens
+from haoya.agent.budget import tokens_of
 from haoya.core.errors import Rejected
 from haoya.core.event import Event, ModelAnswered, ModelAsked, ModelFailed, kind_of
-from haoya.core.message import Address
-from haoya.core.phrases import Language, phrase
-from haoya.core.ports import Model, Tool
-from haoya.core.tool import Line, Place
+from haoya.core.phrases import phrase
+from haoya.core.ports import Model
+from haoya.core.tool import Place
 from haoya.inference.answers import REMEMBERED, Answers, Remembering
 from haoya.inference.cooldown import Cooldown
 from haoya.inference.router import (
     FAR,
+    Bar,
     Candidate,
     Choice,
     Measured,
     Need,
     Router,
-    Talent,
     barred,
 )
 from haoya.inference.spending import Spending, left, month_begins
 from haoya.journal import Journal
-from haoya.policy.leave import Talk, reach
+from haoya.policy.leave import reach
 from haoya.runtime.hedge import Failure, Hedged
+from haoya.runtime.lending import Lending, Wish, reasons
 from haoya.runtime.settings import Settings
 
 RECALLED = 600
@@ -48,69 +46,21 @@ PAGE = 1000
 LEAST_RATED = 8
 """Tokens an answer needs for its speed to mean something."""
 
-PICTURE_GROUPS = 6
-"""How many of the last lines (with their calls) may still be about a picture."""
-
 OPEN_QUESTIONS = 1024
 """Requests under way that are remembered; a crash leaves some without an end."""
 
 _KINDS = frozenset(kind_of(kind) for kind in (ModelAsked, ModelAnswered, ModelFailed))
-_CANNOT: dict[str, str] = {
-    "images": "it sees no pictures",
-    "tools": "it cannot use tools",
-    "schema": "it cannot answer in a given form",
-    "context": "the conversation is too long for it",
-    "budget": "its budget is spent",
-    "place": "these words may not go there",
-}
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What a turn asks for: whose words it shows a model, what it needs, in which language to
-    say that it cannot be had. `tokens` counts the least room it needs, where there is a choice."""
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model stands with the router: where it thinks, until when it rests (Unix seconds; 0:
+    not at all, -1: until its settings change) and why, and what it has cost."""
 
-    talk: Talk
-    talents: frozenset[Talent] = frozenset()
-    tokens: Callable[[], int] = lambda: 0
-    language: Language = "en"
-
-
-def wish_of(
-    address: Address,
-    people: frozenset[str],
-    groups: Sequence[Group],
-    tools: Mapping[str, Tool[Any]],
-    *,
-    system: str,
-    language: Language,
-) -> Wish:
-    """What a turn asks for that shows a model these lines: pictures where somebody showed one a
-    little while ago, tools where there are any."""
-    recent = [line for group in groups[-PICTURE_GROUPS:] for line in group.lines]
-    talents: set[Talent] = {"images"} if any(line.images for line in recent) else set()
-    if tools:
-        talents.add("tools")
-
-    def tokens() -> int:
-        specs = [tool.spec for tool in tools.values()]
-        fixed = line_tokens(Line(role="system", text=system)) + tools_tokens(specs)
-        last = groups[-1].tokens if groups else 0
-        return int((fixed + last) / PROMPT_SHARE)
-
-    return Wish(
-        talk=Talk(address=address, people=people),
-        talents=frozenset(talents),
-        tokens=tokens,
-        language=language,
-    )
-
-
-class Lending(msgspec.Struct, frozen=True, kw_only=True):
-    """The models of one turn in the order of failover, why each, and why there are none."""
-
-    models: Sequence[tuple[str, Model]] = ()
-    why: Mapping[str, str] = {}
+    place: Place
+    rests_until: float = 0.0
     trouble: str = ""
+    spent_today: float = 0.0
+    spent_month: float = 0.0
 
 
 class Routing:
@@ -184,6 +134,21 @@ class Routing:
         the journal has no line for it yet."""
         self.router.feedback(model, good)
 
+    def condition(self, name: str) -> Condition:
+        """How a model of the settings stands at this moment."""
+        settings, now = self.settings(), self.clock()
+        frame = settings.frames[name]
+        alone = len(settings.agent.models) == 1  # it is asked whatever befell it
+        until = 0.0 if alone else self.cooldown.until(name, now)
+        today, month = self.spending.cost(name, frame.price, now)
+        return Condition(
+            place=frame.place_of(settings.models[name].table),
+            rests_until=-1.0 if math.isinf(until) else until,
+            trouble=self.cooldown.trouble(name) if until else "",
+            spent_today=round(today, 6),
+            spent_month=round(month, 6),
+        )
+
     def lend(self, wish: Wish, trouble: str = "") -> Lending:
         """The models for a turn; `trouble` is why some are not open."""
         settings = self.settings()
@@ -195,7 +160,7 @@ class Routing:
         counts = choice or any(one.left < math.inf for one in candidates.values())
         tokens = wish.tokens() if counts else 0
         need = Need(within=within, talents=wish.talents, tokens=tokens)
-        bars = {name: barred(candidates[name], need) for name in order}
+        bars: dict[str, Bar | None] = {name: barred(candidates[name], need) for name in order}
         # What cannot do it all does what it can where nobody can; place and money stand firm.
         firm = [name for name in order if bars[name] not in ("place", "budget")]
         if not firm:
@@ -212,11 +177,13 @@ class Routing:
             allowed = [choice.name for choice in measured]
         pauses = {name: self.cooldown.until(name, now) for name in allowed}
         allowed.sort(key=lambda name: pauses[name])  # stable: those who are well keep their order
-        out = {name: bar for name, bar in bars.items() if bar and name not in allowed}
+        out: dict[str, Bar] = {
+            name: bar for name, bar in bars.items() if bar and name not in allowed
+        }
         well = [name for name in allowed if not pauses[name]]
         return Lending(
             models=self._runners(settings, allowed, well, wish),
-            why=_reasons(allowed, measured, pauses, out),
+            why=reasons(allowed, measured, pauses, out),
         )
 
     def _runners(
@@ -332,35 +299,3 @@ class Routing:
         settings = self.settings()
         budgets = [settings.router.budget, *(frame.budget for frame in settings.frames.values())]
         return any(budget.day or budget.month for budget in budgets)
-
-
-def _reasons(
-    names: Sequence[str],
-    measured: Sequence[Choice],
-    pauses: Mapping[str, float],
-    left_out: Mapping[str, str],
-) -> dict[str, str]:
-    """Why each model stands where it does, for the owner."""
-    worth = {choice.name: choice for choice in measured}
-    best = max((choice.worth for choice in measured), default=0.0)
-    out = [f"{name} left out: {_CANNOT[bar]}" for name, bar in left_out.items()]
-    out += [f"{name} rests {_until(pauses[name])}" for name in names if pauses[name]]
-    reasons: dict[str, str] = {}
-    for place, name in enumerate(names):
-        choice = worth.get(name)
-        if place:
-            said = "next if those before it fail"
-        elif choice is None:
-            said = "first in your order"
-        elif choice.worth >= best:
-            said = f"measured best ({choice.worth:.2f} after {choice.tries} requests)"
-        else:
-            said = f"tried to see ({choice.worth:.2f} after {choice.tries}, best {best:.2f})"
-        reasons[name] = "; ".join([said, *out])
-    return reasons
-
-
-def _until(pause: float) -> str:
-    if math.isinf(pause):
-        return "until its settings change"
-    return f"until {time.strftime('%H:%M:%S', time.localtime(pause))}"
