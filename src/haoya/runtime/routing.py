@@ -177,9 +177,7 @@ class Routing:
             allowed = [choice.name for choice in measured]
         pauses = {name: self.cooldown.until(name, now) for name in allowed}
         allowed.sort(key=lambda name: pauses[name])  # stable: those who are well keep their order
-        out: dict[str, Bar] = {
-            name: bar for name, bar in bars.items() if bar and name not in allowed
-        }
+        out = [(name, bar) for name, bar in bars.items() if bar and name not in allowed]
         well = [name for name in allowed if not pauses[name]]
         return Lending(
             models=self._runners(settings, allowed, well, wish),
