@@ -7,18 +7,18 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from random import Random
 from typing import Any
 
 from haoya.core.errors import ConfigError, Unready
 from haoya.core.message import Address, Outbound
 from haoya.core.plugin import Call, Context, Plugin
-from haoya.core.ports import Connection, Desk, Memo, Memory, Model, Tool
+from haoya.core.ports import Connection, Desk, Memo, Memory, Model, Tool, Warms
 from haoya.journal import BlobStore, Journal, open_journal
 from haoya.policy.access import Gate
 from haoya.policy.judge import Judge
 from haoya.runtime.asks import Asks
 from haoya.runtime.board import Board
+from haoya.runtime.budgets import Budgets
 from haoya.runtime.conversations import Conversations, Mind
 from haoya.runtime.door import DOOR, attend, door
 from haoya.runtime.gateway import Gateway
@@ -30,7 +30,9 @@ from haoya.runtime.registry import window
 from haoya.runtime.routing import Routing
 from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
 from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
+from haoya.runtime.sharing import open_queue
 from haoya.runtime.supervisor import supervise
+from haoya.runtime.warming import beginning, warm_first
 from haoya.runtime.watch import watch
 from haoya.runtime.watchdog import Watchdog
 
@@ -51,6 +53,8 @@ class House:
         self.settings: Settings = load(home)
         self.secrets: dict[str, str] = {}
         self.blobs = BlobStore(home.blobs)
+        self.queue = open_queue(lambda: self.settings.queue)
+        self.budgets: Budgets | None = None
         self.gateway: Gateway | None = None
         self.conversations: Conversations | None = None
         self.ready = asyncio.Event()
@@ -58,7 +62,7 @@ class House:
         self.models: dict[str, Model] = {}
         self.tools: dict[str, list[Tool[Any]]] = {}
         self.memory: Memory | None = None
-        self.routing = self._routing()
+        self.routing = Routing(lambda: self.settings, self.models, self.clock)
         self.parts: Parts | None = None
         self.watchdog: Watchdog | None = None
         self.call: Call | None = None
@@ -122,10 +126,6 @@ class House:
             trouble="; ".join(reasons or (missing if self.settings.models else [])),
         )
 
-    def _routing(self) -> Routing:
-        """A router that has yet to read the journal."""
-        return Routing(lambda: self.settings, self.models, self.clock, Random())
-
     def gate(self) -> Gate:
         """Who may speak, as the settings say now."""
         return Gate(
@@ -160,8 +160,8 @@ class House:
                 self.conversations.wake(address)
 
     def _judge_settings(self) -> None:
-        given = self.settings
-        findings = [*given.findings, *plain_secrets(given), *leave_findings(given)]
+        now = self.settings
+        findings = [*now.findings, *plain_secrets(now), *leave_findings(now)]
         try:
             self.secrets = read_secrets(self.home)
         except ConfigError as error:
@@ -205,12 +205,12 @@ class House:
             clock=self.clock,
         )
         gateway.connections = self.connections
-        self.routing = self._routing()
         await self.routing.recall(journal)
         asks = Asks(gateway, lambda: self.settings.policy)
         try:
             async with asyncio.TaskGroup() as tasks:
-                conversations = Conversations(gateway, self.mind, asks, tasks)
+                budgets = Budgets(journal, lambda: self.settings.queue, self.clock)
+                conversations = Conversations(gateway, self.mind, asks, tasks, budgets)
                 gateway.wake = conversations.wake
                 use = {
                     "channel": self._converse,
@@ -218,12 +218,14 @@ class House:
                     "tools": self._keep_tools,
                     "memory": self._keep_memory,
                 }
-                self.parts = Parts(self.board, self._lend, use, tasks)  # pyright: ignore[reportArgumentType]
+                self.parts = Parts(self.board, self._lend, use, tasks, self._warm)  # pyright: ignore[reportArgumentType]
                 self.gateway, self.conversations = gateway, conversations
+                self.budgets = budgets
                 thinking = [part for part in self._wanted() if part.kind != "channel"]
                 await self.parts.apply(thinking)
                 for part in thinking:
                     await self.parts.settled(part.key)
+                tasks.create_task(warm_first(self.mind()))
                 await gateway.recover()
                 self.ready.set()
                 await self.parts.apply(self._wanted())
@@ -235,7 +237,7 @@ class House:
         finally:
             self.ready.clear()
             gateway.closed.set()
-            self.gateway = self.conversations = self.parts = None
+            self.gateway = self.conversations = self.parts = self.budgets = None
 
     async def _lend(self, part: Wanted) -> Context:
         """The context of one part. Only the owner's door is lent the house's verbs, only tools
@@ -262,6 +264,7 @@ class House:
             alive=lambda: self.board.heard(part.key),
             workspace=self.home.workspace,
             models=self.home.models,
+            queue=self.queue,
             memory=_LentMemory(self) if tools else None,
             say=self._say if tools else None,
             conversations=self._reachable if tools else None,
@@ -317,6 +320,10 @@ class House:
             await asyncio.sleep(min(left, seconds) + 0.01)
         raise Unready(f"no sign of life for {seconds:.0f} s", retry_after=0.5)
 
+    async def _warm(self, model: Model) -> None:
+        if isinstance(model, Warms):
+            await model.warm([beginning(self.mind())])
+
     async def _keep_model(self, name: str, model: Model, _: Plugin[Any, Any]) -> None:
         await _keep(self.models, name, model)
 
@@ -356,7 +363,8 @@ async def _keep(store: dict[str, Any], name: str, part: Any) -> None:
     try:
         await asyncio.Event().wait()
     finally:
-        store.pop(name, None)
+        if store.get(name) is part:  # not the one that took its place
+            del store[name]
 
 
 class _LentMemory:

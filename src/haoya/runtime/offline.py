@@ -21,6 +21,7 @@ from haoya.runtime.doctor import damaged, examine
 from haoya.runtime.gateway import PAIRING_KINDS, PEOPLE, Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.leaving import leave_findings
+from haoya.runtime.queue_settings import QueueSettings
 from haoya.runtime.registry import built_in, find
 from haoya.runtime.router_settings import ModelFrame, RouterSettings
 from haoya.runtime.runs import Row
@@ -137,6 +138,7 @@ def schema() -> Row:
         "journal": JournalSettings,
         "delivery": DeliverySettings,
         "router": RouterSettings,
+        "queue": QueueSettings,
     }
     properties: Row = {name: kind.model_json_schema() for name, kind in sections.items()}
     groups: tuple[tuple[str, PluginKind], ...] = (("channels", "channel"), ("models", "model"))

@@ -71,12 +71,12 @@ class Routing:
         settings: Callable[[], Settings],
         models: Mapping[str, Model],
         clock: Callable[[], float],
-        random: Random,
+        random: Random | None = None,
     ) -> None:
         self.settings = settings
         self.models = models
         self.clock = clock
-        self.router = Router(random)
+        self.router = Router(random or Random())
         self.cooldown = Cooldown()
         self.spending = Spending()
         self.answers = Answers(0, clock)
@@ -149,11 +149,16 @@ class Routing:
             spent_month=round(month, 6),
         )
 
+    def order(self) -> list[tuple[str, Model]]:
+        """The models that are there, in the order the owner chose."""
+        names = self.settings().agent.models
+        return [(name, self.models[name]) for name in names if name in self.models]
+
     def lend(self, wish: Wish, trouble: str = "") -> Lending:
         """The models for a turn; `trouble` is why some are not open."""
         settings = self.settings()
         self._look_at(settings)
-        order = [name for name in settings.agent.models if name in self.models]
+        order = [name for name, _ in self.order()]
         within = reach(settings.policy.leave, wish.talk).within
         candidates = self._candidates(settings)
         choice = len(settings.agent.models) > 1
@@ -177,7 +182,8 @@ class Routing:
             allowed = [choice.name for choice in measured]
         pauses = {name: self.cooldown.until(name, now) for name in allowed}
         allowed.sort(key=lambda name: pauses[name])  # stable: those who are well keep their order
-        out = [(name, bar) for name, bar in bars.items() if bar and name not in allowed]
+        left_out = [name for name in order if name not in allowed]
+        out: list[tuple[str, Bar]] = [(n, bar) for n in left_out if (bar := bars[n])]
         well = [name for name in allowed if not pauses[name]]
         return Lending(
             models=self._runners(settings, allowed, well, wish),

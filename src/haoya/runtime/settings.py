@@ -19,6 +19,7 @@ from haoya.core.tool import Place
 from haoya.policy.access import Access
 from haoya.policy.leave import is_rule
 from haoya.runtime.home import Home
+from haoya.runtime.queue_settings import QueueSettings
 from haoya.runtime.router_settings import ModelFrame, PartFrame, RouterSettings
 
 Table = dict[str, Any]
@@ -156,6 +157,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     journal: JournalSettings
     delivery: DeliverySettings
     router: RouterSettings
+    queue: QueueSettings
     channels: dict[str, PartSettings]
     models: dict[str, PartSettings]
     tools: dict[str, PartSettings]
@@ -171,6 +173,7 @@ _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "journal": JournalSettings,
     "delivery": DeliverySettings,
     "router": RouterSettings,
+    "queue": QueueSettings,
 }
 _FRAMES: dict[str, type[ChannelFrame | PartFrame]] = {
     "channels": ChannelFrame,
@@ -228,6 +231,7 @@ def read(table: Mapping[str, Any], findings: list[Finding] | None = None) -> Set
         api=cast("ApiSettings", parsed["api"]),
         journal=cast("JournalSettings", parsed["journal"]),
         delivery=cast("DeliverySettings", parsed["delivery"]),
+        queue=cast("QueueSettings", parsed["queue"]),
         channels=_parts("channels", table, findings),
         models=models,
         tools=_parts("tools", table, findings),
