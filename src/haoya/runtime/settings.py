@@ -19,6 +19,7 @@ from haoya.core.tool import Place
 from haoya.policy.access import Access
 from haoya.policy.leave import is_rule
 from haoya.runtime.home import Home
+from haoya.runtime.peers_settings import PeersSettings
 from haoya.runtime.queue_settings import QueueSettings
 from haoya.runtime.router_settings import ModelFrame, PartFrame, RouterSettings
 
@@ -154,6 +155,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     agent: AgentSettings
     policy: PolicySettings
     api: ApiSettings
+    peers: PeersSettings
     journal: JournalSettings
     delivery: DeliverySettings
     router: RouterSettings
@@ -170,6 +172,7 @@ _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "agent": AgentSettings,
     "policy": PolicySettings,
     "api": ApiSettings,
+    "peers": PeersSettings,
     "journal": JournalSettings,
     "delivery": DeliverySettings,
     "router": RouterSettings,
@@ -229,6 +232,7 @@ def read(table: Mapping[str, Any], findings: list[Finding] | None = None) -> Set
         agent=cast("AgentSettings", parsed["agent"]),
         policy=cast("PolicySettings", parsed["policy"]),
         api=cast("ApiSettings", parsed["api"]),
+        peers=cast("PeersSettings", parsed["peers"]),
         journal=cast("JournalSettings", parsed["journal"]),
         delivery=cast("DeliverySettings", parsed["delivery"]),
         queue=cast("QueueSettings", parsed["queue"]),
