@@ -16,7 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 LAYERS, HIDDEN, HEADS, KV_HEADS, HEAD, INNER = 2, 64, 4, 2, 16, 128
-CONTEXT = 2048
+CONTEXT = 32768
 EPSILON = 1e-5
 THETA = 10_000.0
 SEED = 3
@@ -159,11 +159,15 @@ def _normal(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return x / np.sqrt((x * x).mean(-1, keepdims=True) + EPSILON) * scale
 
 
-def graph() -> onnx.ModelProto:
-    """The decoder with attention over grouped queries, as model builders write it."""
+def graph(favourite: str = "") -> onnx.ModelProto:
+    """The decoder with attention over grouped queries, as model builders write it; it says the
+    special token `favourite` wherever it may."""
     cos, sin = rotary()
     held = {**weights(), "cos": cos, "sin": sin, "one": np.array([1], np.int64)}
     held["second"] = np.array(1, np.int64)
+    held["bias"] = np.zeros(vocabulary_size(), np.float32)
+    if favourite:
+        held["bias"][special_numbers()[favourite]] = 1000
     nodes = [
         helper.make_node("ReduceSum", ["attention_mask", "one"], ["seen"], keepdims=0),
         helper.make_node("Sub", ["seen", "one"], ["before"]),
@@ -176,7 +180,8 @@ def graph() -> onnx.ModelProto:
     for layer in range(LAYERS):
         nodes += _layer(layer)
     nodes += [_norm_node(f"x{LAYERS}", "norm", "last")]
-    nodes += [helper.make_node("MatMul", ["last", "head"], ["logits"])]
+    nodes += [helper.make_node("MatMul", ["last", "head"], ["plain"])]
+    nodes += [helper.make_node("Add", ["plain", "bias"], ["logits"])]
     whole = helper.make_graph(
         nodes,
         "tiny",
@@ -309,10 +314,10 @@ def config() -> dict[str, Any]:
     }
 
 
-def make(folder: Path) -> Path:
-    """Write the whole model; the folder."""
+def make(folder: Path, favourite: str = "") -> Path:
+    """Write the whole model (see `graph`); the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save_model(graph(), folder / "model.onnx")
+    onnx.save_model(graph(favourite), folder / "model.onnx")
     settings = {
         "tokenizer_class": "Qwen2Tokenizer",
         "add_prefix_space": False,

@@ -12,6 +12,8 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
+
 from haoya.inference.onnx.desk import Desk
 from haoya.inference.onnx.model import BROKEN, Model
 from haoya.inference.onnx.serve import Door, UnixDoor
@@ -45,8 +47,8 @@ def main() -> int:
         threading.Thread(target=door.serve_forever, daemon=True).start()
         try:
             model = Model(folder, options.context, options.threads)
-        except (*BROKEN, OSError) as error:
-            print(f"cannot load {folder}: {error}", file=sys.stderr)
+        except (*BROKEN, OSError, msgspec.MsgspecError) as error:
+            print(f"cannot load the model in {folder}: {error}", file=sys.stderr)
             return 1
         slots = Slots(model, options.sessions, options.batch)
         desk.open(model, slots)

@@ -48,6 +48,11 @@ class Desk:
         one = {"id": self.name, "object": "model", "created": 0, "owned_by": "haoya"}
         return msgspec.json.encode({"object": "list", "data": [one]})
 
+    def states(self) -> bytes:
+        """What each slot is doing."""
+        _, slots = self._ready()
+        return msgspec.json.encode(slots.states)
+
     def prompt(self, chat: Chat) -> bytes:
         """A conversation as the model would read it."""
         model, _ = self._ready()

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Which token comes next: drawn here, so that one cache serves requests of all temperatures."""
 
-from collections.abc import Sequence
-from typing import cast
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +28,18 @@ class Sampler:
     def __init__(self, draw: Draw) -> None:
         self._draw = draw
         self._random = np.random.default_rng(draw.seed)
+        self._said: set[int] = set()
 
-    def pick(self, logits: Logits, mask: bytes | None, said: Sequence[int]) -> int:
+    def pick(self, logits: Logits, mask: bytes | None) -> int:
         """The next token; `mask` has one bit for each token that may come."""
-        scores = logits.copy()
+        token = self._pick(logits.copy(), mask)
+        self._said.add(token)
+        return token
+
+    def _pick(self, scores: Logits, mask: bytes | None) -> int:
         draw = self._draw
-        if draw.penalty != 1 and said:
-            seen = np.unique(np.asarray(said))
+        if draw.penalty != 1 and self._said:
+            seen = np.fromiter(self._said, np.int64)
             scores[seen] *= np.where(scores[seen] > 0, 1 / draw.penalty, draw.penalty)
         if mask is not None:
             _forbid(scores, mask)
@@ -48,16 +50,18 @@ class Sampler:
         order = near[np.argsort(-scores[near], kind="stable")]
         if draw.top_k:
             order = order[: draw.top_k]
-        weights = np.exp((scores[order] - scores[best]).astype(np.float64) / draw.temperature)
-        sums = np.cumsum(weights / weights.sum())
+        behind = np.asarray(scores[order] - scores[best], np.float64)
+        weights = np.exp(behind / draw.temperature)
+        sums: NDArray[np.float64] = np.cumsum(weights / weights.sum())
         kept = int(np.searchsorted(sums, draw.top_p)) + 1
         sums = sums[:kept]
-        place = int(np.searchsorted(sums, self._random.random() * sums[-1], side="right"))
+        at = self._random.random() * float(sums[-1])
+        place = int(np.searchsorted(sums, at, side="right"))
         return int(order[min(place, len(sums) - 1)])
 
 
 def _forbid(scores: Logits, mask: bytes) -> None:
-    bits = np.frombuffer(mask, np.uint8)  # pyright: ignore[reportUnknownVariableType]
-    allowed = np.unpackbits(cast("NDArray[np.uint8]", bits), bitorder="little")[: len(scores)]
+    bits = np.unpackbits(np.frombuffer(mask, np.uint8), bitorder="little")
+    allowed = bits[: len(scores)]
     scores[: len(allowed)][allowed == 0] = -np.inf
     scores[len(allowed) :] = -np.inf

@@ -46,6 +46,7 @@ class Exchange(BaseHTTPRequestHandler):
         answers = {
             "/health": self._desk.health,
             "/props": self._desk.props,
+            "/slots": self._desk.states,
             "/v1/models": self._desk.models,
         }
         self._answer(answers.get(self.path.partition("?")[0]))

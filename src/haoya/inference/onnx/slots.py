@@ -10,9 +10,20 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
+
 from haoya.inference.onnx.model import BROKEN, Cache, Model
 from haoya.inference.onnx.wire import Refused
 from haoya.inference.onnx.work import Work
+
+
+class State(msgspec.Struct, frozen=True):
+    """A slot as clients see it; `n_cached` tokens are in it."""
+
+    id: int
+    n_ctx: int
+    is_processing: bool
+    n_cached: int
 
 
 class Slot:
@@ -73,6 +84,14 @@ class Slots:
                 raise Refused("the engine is ending", status=503, kind="unavailable_error")
             self._waiting.append(work)
             self._change.notify_all()
+
+    @property
+    def states(self) -> list[State]:
+        """What each slot is doing now."""
+        return [
+            State(n, self._model.context, slot.work is not None, len(slot.tokens))
+            for n, slot in enumerate(self._slots)
+        ]
 
     def close(self) -> None:
         """End `run` after the step it is in."""

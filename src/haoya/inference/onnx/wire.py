@@ -149,6 +149,8 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     stop: str | list[str] | None = None
     id_slot: int | None = None
     cache_prompt: bool = True
+    ignore_eos: bool = False
+    """Go on where the model would end, for measurements."""
 
     @property
     def stops(self) -> tuple[str, ...]:

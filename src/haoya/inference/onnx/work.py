@@ -50,6 +50,7 @@ class Work:
             thinking=thinking and self._matcher is None,
         )
         self._banned = None if chat.offered else model.number_of(model.way.opens)
+        self._ends = list(model.ends)
         self.said: list[int] = []
         self._calls = 0
         self.cached = 0
@@ -72,7 +73,9 @@ class Work:
         mask = self._matcher.compute_bitmask() if self._matcher else None
         if self._banned is not None and mask is None:
             logits[self._banned] = float("-inf")
-        token = self._sampler.pick(logits, mask, [*self.tokens[-64:], *self.said])
+        if self._chat.ignore_eos and mask is None:
+            logits[self._ends] = float("-inf")
+        token = self._sampler.pick(logits, mask)
         if token in self._model.ends:
             return self._end("stop")
         self.said.append(token)
