@@ -149,6 +149,37 @@ def test_a_call_that_the_model_begins_itself_is_kept_to_the_tools(caller: Path) 
         assert silent["content"]
 
 
+def test_a_model_whose_template_knows_no_tools_is_told_of_them(tmp_path: Path) -> None:
+    plain = (
+        "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    with onnx(tiny_onnx.make(tmp_path, template=plain), "--sessions", "1") as engine:
+        called = {"id": "1", "function": {"name": "look", "arguments": '{"path":"家"}'}}
+        talk = [
+            {"role": "user", "content": "what is there?"},
+            {"role": "assistant", "content": None, "tool_calls": [called]},
+            {"role": "tool", "tool_call_id": "1", "content": "two cats"},
+        ]
+        body = {"messages": talk, "tools": [TOOL]}
+        prompt = engine.post(body, "/apply-template").json()["prompt"]
+        assert '"name":"look"' in prompt
+        assert '[assistant] <tool_call>{"name": "look", "arguments": {"path":"家"}}' in prompt
+        assert "[user] <tool_response>two cats</tool_response>" in prompt
+        answer = engine.chat("look", tools=[TOOL], tool_choice="required", max_tokens=200)
+        assert answer["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "look"
+
+
+def test_thoughts_are_told_apart(tmp_path: Path) -> None:
+    asked = "<|im_start|>assistant\n"
+    thinking = tiny_onnx.TEMPLATE.replace(asked, f"{asked}<think>\n")
+    with onnx(tiny_onnx.make(tmp_path, template=thinking), "--sessions", "1") as engine:
+        message = engine.chat("hm", max_tokens=20)["choices"][0]["message"]
+        assert message["reasoning_content"]
+        assert not message["content"]
+        assert json.loads(engine.say("hm", **const("sure"))) == "sure"
+
+
 def test_two_conversations_keep_their_caches(engine: Onnx) -> None:
     talks = [[{"role": "user", "content": f"{word} " * 50}] for word in ("the", "you")]
     for round_ in range(3):

@@ -314,7 +314,7 @@ def config() -> dict[str, Any]:
     }
 
 
-def make(folder: Path, favourite: str = "") -> Path:
+def make(folder: Path, favourite: str = "", template: str = TEMPLATE) -> Path:
     """Write the whole model (see `graph`); the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save_model(graph(favourite), folder / "model.onnx")
@@ -326,7 +326,7 @@ def make(folder: Path, favourite: str = "") -> Path:
         "pad_token": "<|endoftext|>",
         "model_max_length": CONTEXT,
         "clean_up_tokenization_spaces": False,
-        "chat_template": TEMPLATE,
+        "chat_template": template,
     }
     for name, content in (
         ("tokenizer.json", tokenizer()),

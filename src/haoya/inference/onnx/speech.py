@@ -93,7 +93,10 @@ class Speech:
 
     def _mark(self) -> tuple[int, str] | None:
         places = [(self._held.find(mark), mark) for mark in self._marks()]
-        return min((place for place in places if place[0] >= 0), default=None)
+        found = [(at, mark) for at, mark in places if at >= 0]
+        # A thought stands before all words; later the mark is a word like others.
+        blank = len(self._held) - len(self._held.lstrip())
+        return min((one for one in found if one[1] != THINK or one[0] <= blank), default=None)
 
     def _pass(self, mark: str) -> bool:
         """Go on behind a mark; whether the answer ends at it."""
