@@ -105,6 +105,20 @@ def test_an_answer_ends_after_as_many_tokens_as_asked(engine: Onnx) -> None:
     assert answer["choices"][0]["finish_reason"] == "length"
 
 
+def test_a_prompt_can_be_read_without_an_answer(engine: Onnx) -> None:
+    text = "read me " * 9
+    assert engine.chat(text, max_tokens=0)["usage"]["completion_tokens"] == 0
+    usage = engine.chat(text)["usage"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] == usage["prompt_tokens"] - 1
+
+
+def test_an_answer_without_a_limit_ends_where_the_context_does(folder: Path) -> None:
+    with onnx(folder, "--context", "300") as engine:
+        answer = engine.chat("on", max_tokens=None, ignore_eos=True)
+        assert answer["usage"]["total_tokens"] == 300
+        assert answer["choices"][0]["finish_reason"] == "length"
+
+
 def test_the_same_seed_draws_the_same_answer(engine: Onnx) -> None:
     drawn = [engine.say("x", max_tokens=30, temperature=1, seed=seed) for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]

@@ -161,10 +161,10 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(stop for stop in stops if stop)
 
     @property
-    def most(self) -> int:
-        """Tokens to answer with at most; 0 for as many as fit."""
+    def most(self) -> int | None:
+        """Tokens to answer with at most (0: the prompt is only read); None for as many as fit."""
         wanted = self.max_completion_tokens if self.max_tokens is None else self.max_tokens
-        return max(wanted, 1) if wanted is not None and wanted >= 0 else 0
+        return wanted if wanted is not None and wanted >= 0 else None
 
     @property
     def schema(self) -> bytes:

@@ -70,6 +70,9 @@ class Work:
         """The next token, or None where the answer ends with it; `room` is left in the slot."""
         if not self.said:
             self._read = time.perf_counter()
+        most = self._chat.most
+        if most == 0:
+            return self._end("length")
         mask = self._matcher.compute_bitmask() if self._matcher else None
         if self._banned is not None and mask is None:
             logits[self._banned] = float("-inf")
@@ -85,7 +88,7 @@ class Work:
             self._tell(heard)
         if self._speech.stopped or self._kept():
             return self._end("stop")
-        if len(self.said) >= (self._chat.most or room) or room <= 1:
+        if len(self.said) == most or room <= 1:
             return self._end("length")
         return token
 
