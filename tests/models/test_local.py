@@ -17,6 +17,8 @@ import pytest
 
 from haoya.core.errors import ConfigError, Rejected, Unready
 from haoya.core.tool import CallDelta, Delta, Finish, Line, Prompt, Sampling, TextDelta, ToolSpec
+from haoya.inference.adapt import Standing
+from haoya.inference.memory import Memory
 from haoya.inference.process import Running
 from haoya.inference.queue import FairQueue
 from haoya.models.local import LocalModel, LocalSettings, plugin
@@ -80,7 +82,7 @@ def spoil(folder: Path) -> None:
 
 
 def process_of(model: LocalModel) -> Running:
-    running = model.chat.running
+    running = model.runners.chat.running
     assert running is not None
     return running
 
@@ -101,7 +103,7 @@ def test_nothing_runs_until_it_is_asked_and_nothing_after_it_is_closed(
 ) -> None:
     async def body() -> None:
         async with opened(tmp_path, models["endless"]) as model:
-            assert model.chat.running is None
+            assert model.runners.chat.running is None
             await heard(model, ask("hello"))
             pid = process_of(model).pid
             os.kill(pid, 0)
@@ -226,7 +228,7 @@ def test_who_stops_listening_stops_the_answer(tmp_path: Path, models: dict[str, 
             async with aclosing(model.stream(ask("go on", "a", tokens=1700))) as deltas:
                 await anext(deltas)
             text, _, _ = await heard(model, ask("now me", "b", tokens=8))
-            assert text and model.chat.busy == 0
+            assert text and model.runners.chat.busy == 0
 
     run(body)
 
@@ -344,8 +346,8 @@ def test_work_in_the_background_stands_still_while_somebody_waits(
             aside = asyncio.ensure_future(
                 heard(model, ask("index", urgency="background", tokens=1500))
             )
-            await until(lambda: model.aside.running)
-            running = model.aside.running
+            await until(lambda: model.runners.aside.running)
+            running = model.runners.aside.running
             assert running is not None and running.pid != process_of(model).pid
             async with aclosing(model.stream(ask("hello", "a", tokens=400))) as deltas:
                 await anext(deltas)
@@ -365,9 +367,36 @@ def test_an_engine_that_is_not_used_gives_its_memory_back(
     async def body() -> None:
         async with opened(tmp_path, models["endless"], unload_minutes=0.005) as model:
             first, _, _ = await heard(model, ask("hello", "a"))
-            await until(lambda: model.chat.running is None)
+            await until(lambda: model.runners.chat.running is None)
             again, finish, _ = await heard(model, ask("hello", "a"))
             assert first == again and finish.usage.prompt - finish.usage.cached < 5
+
+    run(body)
+
+
+def test_under_pressure_a_smaller_file_answers_if_the_owner_allows_it(
+    tmp_path: Path, models: dict[str, Path]
+) -> None:
+    available = 10 * 2**30
+
+    def memory() -> Memory:
+        return Memory(total=2**34, available=available)
+
+    async def body() -> None:
+        nonlocal available
+        given: dict[str, Any] = {"lighter": str(models["talker"]), "min_context_tokens": 1024}
+        async with opened(tmp_path, models["endless"], **given) as model:
+            model.adapting.memory = memory
+            model.adapting.looked = float("-inf")
+            _, finish, _ = await heard(model, ask("hello", "a"))
+            assert finish.notes == () and model.context_tokens == 2048
+            available = 2**20
+            model.adapting.looked = float("-inf")
+            assert model.context_tokens == 1024
+            model.adapting.standing = Standing(rung=1, since=-100)
+            _, finish, _ = await heard(model, ask("hello", "a"))
+            assert any("lighter" in note and "memory is short" in note for note in finish.notes)
+            assert model.runners.chat.running is None
 
     run(body)
 
@@ -418,7 +447,7 @@ def test_engines_die_with_the_daemon(tmp_path: Path, models: dict[str, Path]) ->
         "async def main():\n"
         f"    async with opened(Path({str(tmp_path)!r}), Path({str(models['endless'])!r})) as m:\n"
         "        await m.warm([])\n"
-        "        print(m.chat.running.pid, flush=True)\n"
+        "        print(m.runners.chat.running.pid, flush=True)\n"
         "        await asyncio.sleep(600)\n"
         "asyncio.run(main())\n"
     )

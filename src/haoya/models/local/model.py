@@ -14,6 +14,7 @@ from haoya.core.tool import CallDelta, Delta, Finish, Prompt, Sampling, TextDelt
 from haoya.inference.runner import Runner
 from haoya.inference.wire import Reply, request
 from haoya.models.local.request import slot_body
+from haoya.models.local.strain import Adapting
 from haoya.models.openai.answer import Answer
 from haoya.models.openai.refusal import complaint, refusal
 
@@ -27,31 +28,41 @@ BYTES_PER_TOKEN = 3
 """To guess a prompt's tokens from its JSON; the engine's count corrects it."""
 
 
-class LocalModel:
-    """A `Model` that also `Warms` and `Embeds`.
+class Runners(msgspec.Struct, frozen=True, kw_only=True):
+    """The engines of one model. `chat` answers people, `aside` works in the background: a process
+    of its own over the same mapped file, frozen as long as somebody waits. `light` runs a smaller
+    file of the same model, which the owner may allow under pressure."""
 
-    `chat` answers people, `aside` works in the background: a process of its own over the same
-    mapped file, frozen as long as somebody waits.
-    """
+    chat: Runner
+    aside: Runner
+    light: Runner | None = None
+
+    def all(self) -> list[Runner]:
+        """Those there are."""
+        return [runner for runner in (self.chat, self.aside, self.light) if runner]
+
+
+class LocalModel:
+    """A `Model` that also `Warms` and `Embeds`."""
 
     def __init__(
         self,
         name: str,
-        chat: Runner,
-        aside: Runner,
+        runners: Runners,
         lane: Lane,
+        adapting: Adapting,
         *,
         prewarm: bool = True,
         blobs: Blobs | None = None,
         usual: Sampling | None = None,
     ) -> None:
         self._name = name
-        self._usual = usual
-        self._prewarm = prewarm
-        self.chat = chat
-        self.aside = aside
+        self.runners = runners
         self._lane = lane
+        self.adapting = adapting
+        self._prewarm = prewarm
         self._blobs = blobs
+        self._usual = usual
 
     @property
     def name(self) -> str:
@@ -60,13 +71,14 @@ class LocalModel:
 
     @property
     def context_tokens(self) -> int:
-        """How many tokens prompt and answer may have together."""
-        return self.chat.launch.context_tokens
+        """How many tokens prompt and answer may have together; fewer under load, if allowed."""
+        return self.adapting.choose().use.context_tokens
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         """The answer as it comes, ending with `Finish`; raises as the port says."""
         cost = _guess(prompt) + (prompt.sampling.max_tokens or ANSWER_TOKENS)
-        runner = self.chat if prompt.urgency == "chat" else self.aside
+        choice = self.adapting.choose()
+        runner = await self._runner(prompt.urgency, lighter=choice.use.lighter)
         async with self._lane.enter(prompt, cost) as seat, runner.seat(prompt) as place:
             body = await slot_body(prompt, place.slot, self._blobs, self._usual)
             async with request(place.socket, "POST", "/v1/chat/completions", body) as reply:
@@ -75,7 +87,7 @@ class LocalModel:
                 async with aclosing(self._deltas(reply, prompt, seat)) as deltas:
                     async for delta in deltas:
                         if isinstance(delta, Finish):
-                            notes = (*seat.notes, *place.notes)
+                            notes = (*choice.notes, *seat.notes, *place.notes)
                             delta = msgspec.structs.replace(delta, notes=notes)  # noqa: PLW2901
                         yield delta
 
@@ -83,17 +95,17 @@ class LocalModel:
         """Start the engine and read the beginnings of these prompts, or load them from disk."""
         if not self._prewarm:
             return
-        await self.chat.up()
+        await self.runners.chat.up()
         for prompt in prompts:
             async with self._lane.enter(prompt, ANSWER_TOKENS):
-                await self.chat.remember(prompt)
+                await self.runners.chat.remember(prompt)
 
     async def embed(self, texts: Sequence[str], *, urgency: Urgency = "chat") -> Embedding:
         """The vectors in the order of the texts."""
-        if not self.chat.launch.embedding:
+        if not self.runners.chat.launch.embedding:
             text = f"[models.{self._name}] makes answers, not vectors; set embedding = true"
             raise Rejected(text)
-        runner = self.chat if urgency == "chat" else self.aside
+        runner = await self._runner(urgency)
         prompt = Prompt(lines=(), urgency=urgency)
         cost = sum(len(text.encode()) for text in texts) // BYTES_PER_TOKEN
         body = msgspec.json.encode({"input": list(texts), "encoding_format": "float"})
@@ -107,6 +119,17 @@ class LocalModel:
         return Embedding(
             vectors=tuple(row.embedding for row in rows), tokens=said.usage.prompt_tokens
         )
+
+    async def _runner(self, urgency: Urgency, *, lighter: bool = False) -> Runner:
+        """Who takes a request. What the machine lacks memory for is ended as soon as it is idle."""
+        runners = self.runners
+        if urgency == "background":
+            return runners.aside
+        if not (lighter and runners.light):
+            return runners.chat
+        if not runners.chat.busy:
+            await runners.chat.down()
+        return runners.light
 
     async def _deltas(
         self, reply: Reply, prompt: Prompt, seat: Seat

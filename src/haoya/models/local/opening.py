@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 
 from haoya.core.plugin import Context
 from haoya.core.tool import Prompt, Sampling
+from haoya.inference.adapt import Allowance
 from haoya.inference.engine import Launch, choose
 from haoya.inference.entry import Entry
 from haoya.inference.fit import LEAST_CONTEXT, estimate
@@ -21,12 +23,16 @@ from haoya.inference.process import Limits
 from haoya.inference.queue import FairQueue
 from haoya.inference.runner import Runner
 from haoya.inference.store import Store
-from haoya.models.local.model import LocalModel
+from haoya.models.local.model import LocalModel, Runners
 from haoya.models.local.request import read_only, slot_body
 from haoya.models.local.settings import LocalSettings
+from haoya.models.local.strain import Adapting
 
 ASIDE_NICE = 10
 """How far work in the background steps back from all else on the machine (nice(2))."""
+
+ASIDE_UNLOAD_SECONDS = 60.0
+LIGHT_UNLOAD_SECONDS = 300.0
 
 MIB = 1024 * 1024
 
@@ -45,45 +51,21 @@ async def open_model(settings: LocalSettings, context: Context) -> AsyncGenerato
 
     Raises `ConfigError` where there is no such file or no engine for it.
     """
-    entry = Store(context.models).find(settings.model)
-    engine = choose(context.models, settings.engine, entry.path)
-    launch = await asyncio.to_thread(_launch, settings, entry, context)
-    kind = f"{entry.sha256}:{engine.name}:{engine.version}:{launch.cache_type}"
-    saved = SavedSlots(context.state / "slots", kind, settings.cache_disk_mib * MIB)
-    memory = settings.memory_mib * MIB
-
-    async def body_of(prompt: Prompt, slot: int) -> bytes:
-        return await slot_body(read_only(prompt), slot)
-
-    chat = Runner(
-        engine,
-        launch,
-        log=context.state / "engine.log",
-        body_of=body_of,
-        saved=saved if settings.cache_disk_mib else None,
-        limits=Limits(memory=memory),
-        unload_seconds=settings.unload_minutes * 60,
-    )
-    aside = Runner(
-        engine,
-        msgspec.structs.replace(launch, sessions=1, repack=False, draft=""),
-        log=context.state / "engine-aside.log",
-        body_of=body_of,
-        limits=Limits(nice=ASIDE_NICE, memory=memory),
-        unload_seconds=60,
-    )
+    runners = await asyncio.to_thread(_runners, settings, context)
+    launch = runners.chat.launch
+    allowed = Allowance(min_context_tokens=settings.min_context_tokens, lighter=settings.lighter)
     queue = context.queue or FairQueue()
-    with queue.lane(context.name, settings.sessions, pause=aside.freeze) as lane:
+    with queue.lane(context.name, launch.sessions, pause=runners.aside.freeze) as lane:
         async with asyncio.TaskGroup() as tasks:
-            tending = [tasks.create_task(runner.tend()) for runner in (chat, aside)]
+            tending = [tasks.create_task(runner.tend()) for runner in runners.all()]
             try:
                 yield LocalModel(
                     context.name,
-                    chat,
-                    aside,
+                    runners,
                     lane,
+                    Adapting(launch.context_tokens, allowed, lane, time.monotonic),
                     prewarm=settings.prewarm,
-                    blobs=context.blobs if settings.projector else None,
+                    blobs=context.blobs if launch.projector else None,
                     usual=Sampling(
                         temperature=settings.temperature, max_tokens=settings.max_tokens
                     ),
@@ -91,8 +73,64 @@ async def open_model(settings: LocalSettings, context: Context) -> AsyncGenerato
             finally:
                 for task in tending:
                     task.cancel()
-                await chat.close()
-                await aside.close()
+                for runner in runners.all():
+                    await runner.close()
+
+
+def _runners(settings: LocalSettings, context: Context) -> Runners:
+    """The engines of a model, none of them started. Reads the file's header."""
+    entry = Store(context.models).find(settings.model)
+    launch = _launch(settings, entry, context)
+    chat = _runner("engine", settings, context, entry, launch)
+    aside = msgspec.structs.replace(launch, sessions=1, repack=False, draft="")
+    light: Runner | None = None
+    if settings.lighter:
+        lighter = Store(context.models).find(settings.lighter)
+        smaller = msgspec.structs.replace(launch, model=str(lighter.path), repack=False)
+        light = _runner(
+            "engine-light", settings, context, lighter, smaller, unload_seconds=LIGHT_UNLOAD_SECONDS
+        )
+    return Runners(
+        chat=chat,
+        aside=Runner(
+            chat.engine,
+            aside,
+            log=context.state / "engine-aside.log",
+            body_of=_read,
+            limits=Limits(nice=ASIDE_NICE, memory=settings.memory_mib * MIB),
+            unload_seconds=ASIDE_UNLOAD_SECONDS,
+        ),
+        light=light,
+    )
+
+
+def _runner(
+    name: str,
+    settings: LocalSettings,
+    context: Context,
+    entry: Entry,
+    launch: Launch,
+    *,
+    unload_seconds: float | None = None,
+) -> Runner:
+    """An engine that answers people, with the caches of their conversations."""
+    engine = choose(context.models, settings.engine, entry.path)
+    kind = f"{entry.sha256}:{engine.name}:{engine.version}:{launch.cache_type}"
+    saved = SavedSlots(context.state / "slots", kind, settings.cache_disk_mib * MIB)
+    unload = settings.unload_minutes * 60 if unload_seconds is None else unload_seconds
+    return Runner(
+        engine,
+        launch,
+        log=context.state / f"{name}.log",
+        body_of=_read,
+        saved=saved if settings.cache_disk_mib else None,
+        limits=Limits(memory=settings.memory_mib * MIB),
+        unload_seconds=unload,
+    )
+
+
+async def _read(prompt: Prompt, slot: int) -> bytes:
+    return await slot_body(read_only(prompt), slot)
 
 
 def _launch(settings: LocalSettings, entry: Entry, context: Context) -> Launch:

@@ -44,6 +44,12 @@ class LocalSettings(pydantic.BaseModel):
     projector: str = Field(default="", description="File that lets it see pictures (mmproj)")
     draft: str = Field(default="", description="A small model that guesses ahead (speculative)")
     adapters: list[str] = Field(default=[], description="LoRA adapters, applied together")
+    min_context_tokens: int = Field(
+        default=0, ge=0, description="Under load, contexts may shrink to this; 0: never"
+    )
+    lighter: str = Field(
+        default="", description="Under pressure, this smaller file of the same model may answer"
+    )
     prewarm: bool = Field(default=True, description="Start with haoya, not with the first question")
     unload_minutes: float = Field(
         default=0, ge=0, description="Give the memory back when unused so long; 0: never"
