@@ -6,6 +6,7 @@ import msgspec
 
 from haoya.core.plugin import Blobs
 from haoya.core.tool import Prompt, Sampling
+from haoya.models.local.pictures import readable
 from haoya.models.openai.request import encode
 
 
@@ -59,7 +60,8 @@ async def slot_body(
         max_tokens=usual.max_tokens if asked.max_tokens is None else asked.max_tokens,
         stop=asked.stop,
     )
-    body = await encode("local", prompt.lines, prompt.tools, blobs=blobs)
+    lines = await readable(prompt.lines, blobs) if blobs else prompt.lines
+    body = await encode("local", lines, prompt.tools, blobs=blobs)
     return msgspec.json.encode(own)[:-1] + b"," + body[1:]
 
 
