@@ -146,7 +146,7 @@ class Work:
     def _check(self) -> None:
         if len(self.tokens) >= self._model.context:
             raise Refused(
-                f"the request has {len(self.tokens)} tokens, the context only "
+                f"the request has {len(self.tokens)} tokens, more than the context size of "
                 f"{self._model.context}; shorten it or start the engine with a larger one",
                 kind="exceed_context_size_error",
             )
