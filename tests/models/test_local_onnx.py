@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """A folder for ONNX Runtime is a local model like any other."""
 
+import os
+import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -89,9 +91,8 @@ def test_killed_while_it_answers_it_says_ask_again_and_then_answers(
             long = ask("on", sampling=Sampling(temperature=1, seed=1))
             with pytest.raises(Unready) as fallen:
                 async for _ in model.stream(long):
-                    if (running := model.chat.running) is not None:
-                        running.freeze(False)
-                        running._process.kill()
+                    if (running := model.runners.chat.running) is not None:
+                        os.kill(running.pid, signal.SIGKILL)
             assert fallen.value.again
             text, _, _ = await heard(model, ask("and now"))
             assert text
