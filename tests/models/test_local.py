@@ -56,6 +56,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 async def opened(folder: Path, model: Path, **given: Any) -> AsyncGenerator[LocalModel]:
     queue = given.pop("queue", None)
     usual: dict[str, Any] = {"engine": "wheel", "context_tokens": 2048, "sessions": 2}
+    usual["threads"] = 1  # two would wait for each other while tests share the cores
     settings = LocalSettings(model=str(model), **{**usual, **given})
     lent = context(folder, models=folder, queue=queue)
     async with lent as lent_now, plugin.open(settings, lent_now) as local:

@@ -203,3 +203,43 @@ class Link(Answer, frozen=True, kw_only=True):
     """`link`: a fresh address of the window, good once."""
 
     url: str = ""
+
+
+class LaneState(Answer, frozen=True, kw_only=True):
+    """One local model's lane: chats and work in the background, running and waiting."""
+
+    name: str = ""
+    seats: int = 0
+    running: int = 0
+    waiting: int = 0
+    background: int = 0
+    background_waiting: int = 0
+    frozen: bool = False
+
+
+class Asking(Answer, frozen=True, kw_only=True):
+    """Who has requests in the queue."""
+
+    person: str = ""
+    urgency: str = ""
+    running: int = 0
+    waiting: int = 0
+
+
+class Used(Answer, frozen=True, kw_only=True):
+    """Tokens somebody has used in the present `span` (day, hour); `limit` None for any."""
+
+    person: str = ""
+    span: str = ""
+    used: int = 0
+    limit: int | None = None
+    refilled: float = 0
+    spent: bool = False
+
+
+class Queue(Answer, frozen=True, kw_only=True):
+    """`queue`."""
+
+    lanes: list[LaneState] = []
+    people: list[Asking] = []
+    budgets: list[Used] = []

@@ -28,6 +28,7 @@ COMMANDS = {
     "channels test": "haoya.cli.channels:test",
     "runs list": "haoya.cli.runs:list_runs",
     "runs show": "haoya.cli.runs:show",
+    "queue": "haoya.cli.queue:queue",
     "why": "haoya.cli.runs:why",
     "replay": "haoya.cli.runs:replay",
     "doctor": "haoya.cli.doctor:doctor",

@@ -18,6 +18,7 @@ from haoya.policy.access import Gate
 from haoya.policy.judge import Judge
 from haoya.runtime.asks import Asks
 from haoya.runtime.board import Board
+from haoya.runtime.budgets import Budgets
 from haoya.runtime.conversations import Conversations, Mind
 from haoya.runtime.door import DOOR, attend, door
 from haoya.runtime.gateway import Gateway
@@ -27,6 +28,7 @@ from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
 from haoya.runtime.registry import window
 from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
 from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
+from haoya.runtime.sharing import open_queue
 from haoya.runtime.supervisor import supervise
 from haoya.runtime.warming import beginning, warm_first
 from haoya.runtime.watch import watch
@@ -49,6 +51,8 @@ class House:
         self.settings: Settings = load(home)
         self.secrets: dict[str, str] = {}
         self.blobs = BlobStore(home.blobs)
+        self.queue = open_queue(lambda: self.settings.queue)
+        self.budgets: Budgets | None = None
         self.gateway: Gateway | None = None
         self.conversations: Conversations | None = None
         self.ready = asyncio.Event()
@@ -199,7 +203,8 @@ class House:
         asks = Asks(gateway, lambda: self.settings.policy)
         try:
             async with asyncio.TaskGroup() as tasks:
-                conversations = Conversations(gateway, self.mind, asks, tasks)
+                budgets = Budgets(journal, lambda: self.settings.queue, self.clock)
+                conversations = Conversations(gateway, self.mind, asks, tasks, budgets)
                 gateway.wake = conversations.wake
                 use = {
                     "channel": self._converse,
@@ -209,6 +214,7 @@ class House:
                 }
                 self.parts = Parts(self.board, self._lend, use, tasks, self._warm)  # pyright: ignore[reportArgumentType]
                 self.gateway, self.conversations = gateway, conversations
+                self.budgets = budgets
                 thinking = [part for part in self._wanted() if part.kind != "channel"]
                 await self.parts.apply(thinking)
                 for part in thinking:
@@ -225,7 +231,7 @@ class House:
         finally:
             self.ready.clear()
             gateway.closed.set()
-            self.gateway = self.conversations = self.parts = None
+            self.gateway = self.conversations = self.parts = self.budgets = None
 
     async def _lend(self, part: Wanted) -> Context:
         """The context of one part. Only the owner's door is lent the house's verbs, only tools
@@ -252,6 +258,7 @@ class House:
             alive=lambda: self.board.heard(part.key),
             workspace=self.home.workspace,
             models=self.home.models,
+            queue=self.queue,
             memory=_LentMemory(self) if tools else None,
             say=self._say if tools else None,
             conversations=self._reachable if tools else None,

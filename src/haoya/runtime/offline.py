@@ -20,6 +20,7 @@ from haoya.runtime import runs
 from haoya.runtime.doctor import damaged, examine
 from haoya.runtime.gateway import PAIRING_KINDS, PEOPLE, Gateway
 from haoya.runtime.home import Home
+from haoya.runtime.queue_settings import QueueSettings
 from haoya.runtime.registry import built_in, find
 from haoya.runtime.runs import Row
 from haoya.runtime.secrets import plain_secrets
@@ -133,6 +134,7 @@ def schema() -> Row:
         "api": ApiSettings,
         "journal": JournalSettings,
         "delivery": DeliverySettings,
+        "queue": QueueSettings,
     }
     properties: Row = {name: kind.model_json_schema() for name, kind in sections.items()}
     groups: tuple[tuple[str, PluginKind], ...] = (("channels", "channel"), ("models", "model"))

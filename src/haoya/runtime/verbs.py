@@ -23,6 +23,7 @@ from haoya.runtime.doctor import examine, part_finding
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.house import DOOR, House
 from haoya.runtime.runs import Row
+from haoya.runtime.sharing import queue_row
 
 LINK_SECONDS = 600.0
 """How long a one-time link to the panel is good for."""
@@ -46,6 +47,7 @@ class Verbs:
             "decide": self.decide,
             "channels_list": self.channels_list,
             "channels_test": self.channels_test,
+            "queue": self.queue,
             "runs_list": self.runs_list,
             "runs_show": self.runs_show,
             "why": self.why,
@@ -194,6 +196,18 @@ class Verbs:
         ]
         shown = [{"detail": "", **step} for step in steps]
         return {"name": name, "ok": all(step["ok"] for step in shown), "steps": shown}
+
+    async def queue(self, _: Mapping[str, Any]) -> Row:
+        """Who uses this machine's models and waits for them, and what was used today."""
+        house = self.house
+
+        def role_of(person: str) -> str:
+            gateway = house.gateway
+            if gateway is None or not all(person.partition(":")):
+                return ""
+            return house.gate().role_of(Principal.parse(person), gateway.roster) or ""
+
+        return await queue_row(house.queue, house.budgets, role_of)
 
     async def runs_list(self, given: Mapping[str, Any]) -> list[Row]:
         """The latest runs."""
