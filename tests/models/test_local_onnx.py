@@ -88,7 +88,8 @@ def test_killed_while_it_answers_it_says_ask_again_and_then_answers(
 ) -> None:
     async def body() -> None:
         async with opened(tmp_path, folder) as model:
-            long = ask("on", sampling=Sampling(temperature=1, seed=1))
+            endless = msgspec.Raw(b'{"type":"string","minLength":6000}')
+            long = ask("on", schema=endless, sampling=Sampling(temperature=1, seed=1))
             with pytest.raises(Unready) as fallen:
                 async for _ in model.stream(long):
                     if (running := model.runners.chat.running) is not None:
