@@ -91,14 +91,16 @@ def deadline() -> Generator[None]:
     raise AssertionError(f"not within {SECONDS} seconds")
 
 
-def spawn(model: Path, path: str, *more: str, home: Path | None = None) -> subprocess.Popen[bytes]:
+def spawn(
+    model: Path, path: str, *more: str, home: Path | None = None, stdin: int = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
     """Start the program; its ends are pipes."""
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "haoya.inference.onnx.child", "--model", str(model)),
             *("--socket", path, "--threads", "1", *more),
         ],
-        stdin=subprocess.PIPE,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "HOME": str(home)} if home else None,

@@ -3,6 +3,7 @@
 
 import json
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,18 @@ def test_it_ends_when_told_and_takes_its_socket_along(folder: Path, end: str) ->
         assert not Path(engine.path).exists()
         assert process.stdout
         assert process.stdout.read() == b""
+
+
+def test_an_input_that_is_no_pipe_does_not_end_it(folder: Path, tmp_path: Path) -> None:
+    process = spawn(folder, str(tmp_path / "s"), stdin=subprocess.DEVNULL)
+    try:
+        engine = Onnx(process, str(tmp_path / "s"))
+        engine.wait()
+        assert engine.say("hello")
+        engine.http.close()
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_killed_and_back_at_the_same_place(folder: Path) -> None:

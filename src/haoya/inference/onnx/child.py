@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The engine's program: `python -m haoya.inference.onnx.child --model FOLDER --socket PATH`.
 
-Ends on SIGTERM, and when its standard input ends: then whoever started it is gone.
+Ends on SIGTERM, and when its standard input is a pipe that ends: whoever started it is gone then.
 """
 
 import argparse
 import os
 import signal
 import socketserver
+import stat
 import sys
 import threading
 from pathlib import Path
@@ -19,7 +20,7 @@ from haoya.inference.onnx.model import BROKEN, Model
 from haoya.inference.onnx.serve import Door, UnixDoor
 from haoya.inference.onnx.slots import Slots
 
-END_SECONDS = 5
+END_SECONDS = 2
 """How long the step that is being worked on may take after we were told to end."""
 
 
@@ -78,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _listen_for_end(ending: threading.Event) -> None:
+    kind = os.fstat(0).st_mode
+    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+        return  # a terminal, or /dev/null, which ends at once and means nothing
     # Past Python's own reader, whose lock would be held for as long as we wait.
     while os.read(0, 4096):
         pass
