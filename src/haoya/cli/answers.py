@@ -147,6 +147,38 @@ class ChannelTest(Answer, frozen=True, kw_only=True):
     steps: list[ChannelStep] = []
 
 
+class Invitation(Answer, frozen=True, kw_only=True):
+    """`peers_invite`: what the other node must be told; the token is shown this once."""
+
+    name: str = ""
+    models: list[str] = []
+    token: str = ""
+    address: str = ""
+    fingerprint: str = ""
+    listens: bool = False
+
+
+class PeerState(Answer, frozen=True, kw_only=True):
+    """A node that may ask; `last` in Unix seconds."""
+
+    name: str = ""
+    models: list[str] = []
+    at: float = 0
+    connections: int = 0
+    asked: int = 0
+    last: float = 0
+
+
+class PeerList(Answer, frozen=True, kw_only=True):
+    """`peers_list`."""
+
+    address: str = ""
+    open: bool = False
+    reason: str = ""
+    fingerprint: str = ""
+    peers: list[PeerState] = []
+
+
 class RunLine(Answer, frozen=True, kw_only=True):
     """A line of the journal as `runs_show` tells it."""
 

@@ -180,11 +180,15 @@ Wire = Literal["openai-chat", "openai-responses", "anthropic-messages"]
 
 
 class Relayed(Word, frozen=True, kw_only=True):
-    """The answer to a relayed request: HTTP status, content type, and the body as it comes."""
+    """The answer to a relayed request: HTTP status, content type, and the body as it comes.
+
+    `retry_after` is the server's own header of that name, empty where it sent none.
+    """
 
     status: int
     mime: str
     pieces: AsyncIterator[bytes]
+    retry_after: str = ""
 
 
 @runtime_checkable

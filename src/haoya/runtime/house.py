@@ -17,6 +17,7 @@ from haoya.journal import BlobStore, Journal, open_journal
 from haoya.policy.access import Gate
 from haoya.policy.judge import Judge
 from haoya.runtime.asks import Asks
+from haoya.runtime.blobs import LentBlobs
 from haoya.runtime.board import Board
 from haoya.runtime.budgets import Budgets
 from haoya.runtime.conversations import Conversations, Mind
@@ -25,7 +26,8 @@ from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.http import open_client
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
-from haoya.runtime.registry import window
+from haoya.runtime.peers import Listener, Peers
+from haoya.runtime.registry import peers_window, window
 from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
 from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
 from haoya.runtime.sharing import open_queue
@@ -50,9 +52,11 @@ class House:
         self.started = self.clock()
         self.settings: Settings = load(home)
         self.secrets: dict[str, str] = {}
-        self.blobs = BlobStore(home.blobs)
+        self.blobs = LentBlobs(BlobStore(home.blobs))
         self.queue = open_queue(lambda: self.settings.queue)
         self.budgets: Budgets | None = None
+        self.peers = Peers(home.peers)
+        self.listener: Listener | None = None
         self.gateway: Gateway | None = None
         self.conversations: Conversations | None = None
         self.ready = asyncio.Event()
@@ -91,6 +95,8 @@ class House:
                     )
                 )
                 self._open_window()
+                self.listener = Listener(lambda x: peers_window()(self, x), self.board, tasks)
+                await self.listener.apply(self.settings.peers)
                 tasks.create_task(watch((self.home.settings, self.home.secrets), self.reload))
 
     def desk(self) -> Desk:
@@ -151,6 +157,8 @@ class House:
                 self._api.cancel()
                 await asyncio.wait([self._api])
             self._open_window()
+        if self.listener:
+            await self.listener.apply(self.settings.peers)
         if self.conversations and self.gateway:
             for address in await self.gateway.journal.waiting():
                 self.conversations.wake(address)

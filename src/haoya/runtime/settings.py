@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field
 
 from haoya.policy.access import Access
 from haoya.runtime.home import Home
+from haoya.runtime.peers_settings import PeersSettings
 from haoya.runtime.queue_settings import QueueSettings
 
 Table = dict[str, Any]
@@ -147,6 +148,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     agent: AgentSettings
     policy: PolicySettings
     api: ApiSettings
+    peers: PeersSettings
     journal: JournalSettings
     delivery: DeliverySettings
     queue: QueueSettings
@@ -160,6 +162,7 @@ _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "agent": AgentSettings,
     "policy": PolicySettings,
     "api": ApiSettings,
+    "peers": PeersSettings,
     "journal": JournalSettings,
     "delivery": DeliverySettings,
     "queue": QueueSettings,
@@ -212,6 +215,7 @@ def read(table: Mapping[str, Any], findings: list[Finding] | None = None) -> Set
         agent=cast("AgentSettings", parsed["agent"]),
         policy=cast("PolicySettings", parsed["policy"]),
         api=cast("ApiSettings", parsed["api"]),
+        peers=cast("PeersSettings", parsed["peers"]),
         journal=cast("JournalSettings", parsed["journal"]),
         delivery=cast("DeliverySettings", parsed["delivery"]),
         queue=cast("QueueSettings", parsed["queue"]),

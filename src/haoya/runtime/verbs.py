@@ -22,6 +22,7 @@ from haoya.runtime import runs
 from haoya.runtime.doctor import examine, part_finding
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.house import DOOR, House
+from haoya.runtime.peers_verbs import PeerVerbs
 from haoya.runtime.runs import Row
 from haoya.runtime.sharing import queue_row
 
@@ -48,6 +49,9 @@ class Verbs:
             "channels_list": self.channels_list,
             "channels_test": self.channels_test,
             "queue": self.queue,
+            "peers_list": self.peers_list,
+            "peers_invite": self.peers_invite,
+            "peers_remove": self.peers_remove,
             "runs_list": self.runs_list,
             "runs_show": self.runs_show,
             "why": self.why,
@@ -209,6 +213,18 @@ class Verbs:
 
         return await queue_row(house.queue, house.budgets, role_of)
 
+    async def peers_list(self, _: Mapping[str, Any]) -> Row:
+        """The other nodes that may ask our models."""
+        return self._peers().list()
+
+    async def peers_invite(self, given: Mapping[str, Any]) -> Row:
+        """Let another node ask some of our models."""
+        return self._peers().invite(given, self.house.clock())
+
+    async def peers_remove(self, given: Mapping[str, Any]) -> Row:
+        """Let a node ask no more."""
+        return self._peers().remove(given)
+
     async def runs_list(self, given: Mapping[str, Any]) -> list[Row]:
         """The latest runs."""
         return await runs.runs_list(self.gateway().journal, int(given.get("limit", 20)))
@@ -252,6 +268,12 @@ class Verbs:
         """Stop the daemon once this answer is out."""
         asyncio.get_running_loop().call_later(0.05, self.stop)
         return {}
+
+    def _peers(self) -> PeerVerbs:
+        house = self.house
+        address = house.listener.address if house.listener else ""
+        reason = house.board.part("peers").reason if house.settings.peers.listen else ""
+        return PeerVerbs(house.peers, house.settings, house.home, address=address, reason=reason)
 
     def _channels(self) -> list[str]:
         return [DOOR, *self.house.settings.channels]
