@@ -3,7 +3,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 
 import msgspec
 
@@ -20,7 +20,7 @@ from haoya.core.tool import (
     ThoughtDelta,
     Urgency,
 )
-from haoya.inference.runner import Runner
+from haoya.inference.runner import Runner, Seated
 from haoya.inference.wire import Reply, request
 from haoya.models._wire.refusal import complaint, refusal
 from haoya.models.local.request import slot_body
@@ -35,6 +35,9 @@ ANSWER_TOKENS = 512
 
 BYTES_PER_TOKEN = 3
 """To guess a prompt's tokens from its JSON; the engine's count corrects it."""
+
+
+BLIND = "the engine refused its pictures; it was asked without them"
 
 
 class Runners(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,17 +91,34 @@ class LocalModel:
         cost = _guess(prompt) + (prompt.sampling.max_tokens or ANSWER_TOKENS)
         choice = self.adapting.choose()
         runner = await self._runner(prompt.urgency, lighter=choice.use.lighter)
-        async with self._lane.enter(prompt, cost) as seat, runner.seat(prompt) as place:
-            body = await slot_body(prompt, place.slot, self._blobs, self._usual)
+        async with (
+            self._lane.enter(prompt, cost) as seat,
+            runner.seat(prompt) as place,
+            self._asked(prompt, place) as (reply, blind),
+            aclosing(self._deltas(reply, prompt, seat)) as deltas,
+        ):
+            async for delta in deltas:
+                if isinstance(delta, Finish):
+                    notes = (*choice.notes, *seat.notes, *place.notes, *blind)
+                    delta = msgspec.structs.replace(delta, notes=notes)  # noqa: PLW2901
+                yield delta
+
+    @asynccontextmanager
+    async def _asked(
+        self, prompt: Prompt, place: Seated
+    ) -> AsyncGenerator[tuple[Reply, tuple[str, ...]], None]:
+        """The engine's answer to a prompt. One that is refused for its pictures is asked again
+        without them: they stand in the conversation, and it must go on."""
+        pictured = self._blobs is not None and any(line.images for line in prompt.lines)
+        for blobs in (self._blobs, None) if pictured else (None,):
+            body = await slot_body(prompt, place.slot, blobs, self._usual)
             async with request(place.socket, "POST", "/v1/chat/completions", body) as reply:
+                if reply.status == 400 and blobs is not None:
+                    continue
                 if reply.status != 200:
                     raise await self._refusal(reply, prompt)
-                async with aclosing(self._deltas(reply, prompt, seat)) as deltas:
-                    async for delta in deltas:
-                        if isinstance(delta, Finish):
-                            notes = (*choice.notes, *seat.notes, *place.notes)
-                            delta = msgspec.structs.replace(delta, notes=notes)  # noqa: PLW2901
-                        yield delta
+                yield reply, (BLIND,) if pictured and blobs is None else ()
+                return
 
     async def warm(self, prompts: Sequence[Prompt]) -> None:
         """Start the engine and read the beginnings of these prompts, or load them from disk."""

@@ -6,6 +6,7 @@ import msgspec
 
 from haoya.core.plugin import Blobs
 from haoya.core.tool import Prompt, Sampling
+from haoya.models.local.pictures import readable
 from haoya.models.openai.request import encode
 
 
@@ -19,6 +20,8 @@ async def slot_body(
         temperature=usual.temperature if asked.temperature is None else asked.temperature,
         max_tokens=usual.max_tokens if asked.max_tokens is None else asked.max_tokens,
     )
+    if blobs:
+        prompt = msgspec.structs.replace(prompt, lines=tuple(await readable(prompt.lines, blobs)))
     body = await encode("local", prompt, sampling=sampling, blobs=blobs)
     return b'{"id_slot":%d,"cache_prompt":true,' % slot + body[1:]
 
