@@ -100,7 +100,7 @@ class LocalModel:
             async for delta in deltas:
                 if isinstance(delta, Finish):
                     notes = (*choice.notes, *seat.notes, *place.notes, *blind)
-                    delta = msgspec.structs.replace(delta, notes=notes)  # noqa: PLW2901
+                    delta = msgspec.structs.replace(delta, model=self._name, notes=notes)  # noqa: PLW2901
                 yield delta
 
     @asynccontextmanager

@@ -21,7 +21,7 @@ async def slot_body(
         max_tokens=usual.max_tokens if asked.max_tokens is None else asked.max_tokens,
     )
     if blobs:
-        prompt = msgspec.structs.replace(prompt, lines=tuple(await readable(prompt.lines, blobs)))
+        prompt = msgspec.structs.replace(prompt, lines=await readable(prompt.lines, blobs))
     body = await encode("local", prompt, sampling=sampling, blobs=blobs)
     return b'{"id_slot":%d,"cache_prompt":true,' % slot + body[1:]
 
