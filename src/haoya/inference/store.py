@@ -275,10 +275,8 @@ class Store:
         self.blobs.mkdir(mode=0o700, exist_ok=True)
         for path, held in fresh:
             blob = self.blob(held.sha256)
-            if blob.exists():  # rename(2) does nothing between two names of one file
-                path.unlink(missing_ok=True)
-            else:
-                path.replace(blob)
+            path.replace(blob)
+            path.unlink(missing_ok=True)  # rename(2) does nothing between two names of one file
         sync_folder(self.blobs)
 
     def _write(self, name: str, record: Record) -> None:
@@ -298,7 +296,7 @@ class Store:
         freed = 0
         for path in self.blobs.glob("*") if self.blobs.is_dir() else ():
             status = path.stat()
-            coming = path.name.startswith(".") and status.st_mtime > time.time() - STALE_SECONDS
+            coming = path.name.startswith(".") and status.st_ctime > time.time() - STALE_SECONDS
             if path.name.removeprefix("sha256-") not in used and not coming:
                 freed += status.st_size
                 path.unlink()
