@@ -27,6 +27,7 @@ from haoya.runtime.settings import (
     AgentSettings,
     ApiSettings,
     DeliverySettings,
+    DownloadSettings,
     Finding,
     JournalSettings,
     PartSettings,
@@ -133,6 +134,7 @@ def schema() -> Row:
         "api": ApiSettings,
         "journal": JournalSettings,
         "delivery": DeliverySettings,
+        "downloads": DownloadSettings,
     }
     properties: Row = {name: kind.model_json_schema() for name, kind in sections.items()}
     groups: tuple[tuple[str, PluginKind], ...] = (("channels", "channel"), ("models", "model"))

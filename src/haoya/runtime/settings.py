@@ -89,6 +89,25 @@ class DeliverySettings(Section):
     repeat: Literal["marked", "never"] = "marked"
 
 
+class DownloadSettings(Section):
+    """`[downloads]`: other addresses for the registries of models (mirrors), and tokens for them
+    as secret references; empty is the registry's own, or what the environment says."""
+
+    huggingface: str = ""
+    huggingface_token: str = ""
+    modelscope: str = ""
+    modelscope_token: str = ""
+    ollama: str = ""
+    ollama_token: str = ""
+
+    @pydantic.field_validator("huggingface", "modelscope", "ollama")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+            raise ValueError(f"{value!r} is no address; write https://HOST")
+        return value.rstrip("/")
+
+
 class ChannelFrame(pydantic.BaseModel):
     """The keys every `[channels.NAME]` has; the rest belongs to the plugin."""
 
@@ -148,6 +167,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api: ApiSettings
     journal: JournalSettings
     delivery: DeliverySettings
+    downloads: DownloadSettings
     channels: dict[str, PartSettings]
     models: dict[str, PartSettings]
     tools: dict[str, PartSettings]
@@ -160,6 +180,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "api": ApiSettings,
     "journal": JournalSettings,
     "delivery": DeliverySettings,
+    "downloads": DownloadSettings,
 }
 _GROUPS = ("channels", "models", "tools")
 
@@ -211,6 +232,7 @@ def read(table: Mapping[str, Any], findings: list[Finding] | None = None) -> Set
         api=cast("ApiSettings", parsed["api"]),
         journal=cast("JournalSettings", parsed["journal"]),
         delivery=cast("DeliverySettings", parsed["delivery"]),
+        downloads=cast("DownloadSettings", parsed["downloads"]),
         channels=_parts("channels", table, findings),
         models=_parts("models", table, findings),
         tools=_parts("tools", table, findings),
