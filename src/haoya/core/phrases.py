@@ -50,6 +50,16 @@ PHRASES: dict[str, tuple[str, str]] = {
         "My model refused the request: {reason}. `haoya doctor` says what to change.",
         "模型拒绝了请求：{reason}。运行 `haoya doctor` 查看如何修复。",
     ),
+    "budget-hour": (
+        "You have used up your tokens for this hour ({used} of {limit}). There are new ones at "
+        "{time}; please send your message again then.",
+        "你这一小时的额度已经用完（{used}/{limit} 个词元）。{time} 恢复，请到时再发一次。",
+    ),
+    "budget-day": (
+        "You have used up your tokens for today ({used} of {limit}). There are new ones tomorrow "
+        "at {time}; please send your message again then.",
+        "你今天的额度已经用完（{used}/{limit} 个词元）。明天 {time} 恢复，请到时再发一次。",
+    ),
     "empty": (
         "The model gave me no words for an answer. Please say it again, perhaps differently.",
         "模型没有给出回答。请再说一次，或换个说法。",

@@ -90,12 +90,9 @@ def read_header(path: Path) -> Header:
             size = file.seek(0, 2)
             if not size:
                 raise ConfigError(f"{path.name} is empty", cure="fetch it again")
-            # Not closed by hand: an error's traceback may still look at it.
-            header = parse(
-                memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)),
-                size,
-                name=path.name,
-            )
+            # Closed when the last view of it is gone: an error's traceback holds one.
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            header = parse(memoryview(mapped), size, name=path.name)
     except FileNotFoundError:
         raise ConfigError(f"there is no file {path}", cure="correct the path") from None
     except (OSError, ValueError) as error:

@@ -30,8 +30,10 @@ from haoya.core.tool import Scene, TextDelta, ToolCall, ToolSpec, Verdict
 from haoya.policy.judge import Judge
 from haoya.policy.principal import Role
 from haoya.runtime.asks import Asks
+from haoya.runtime.budgets import Budgets
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.settings import AgentSettings
+from haoya.runtime.sharing import Turns
 from haoya.runtime.streaming import Stream
 
 log = logging.getLogger("haoya.runtime")
@@ -49,6 +51,7 @@ WAIT_AFTER_TROUBLE = 2.0
 
 _ORDER: dict[str, int] = {"guest": 0, "member": 1, "owner": 2}
 _BEGUN = frozenset({kind_of(ModelAsked)})
+_ADMITTED = frozenset({kind_of(Admitted)})
 _READ = KINDS | {kind_of(Drafted)}
 
 
@@ -81,14 +84,20 @@ class Conversations:
     """Wakes and runs the workers; each conversation has at most one."""
 
     def __init__(
-        self, gateway: Gateway, mind: Callable[[], Mind], asks: Asks, tasks: asyncio.TaskGroup
+        self,
+        gateway: Gateway,
+        mind: Callable[[], Mind],
+        asks: Asks,
+        tasks: asyncio.TaskGroup,
+        budgets: Budgets | None = None,
     ) -> None:
         self.gateway = gateway
         self.mind = mind
         self.asks = asks
         self.tasks = tasks
+        self.budgets = budgets
         self.awake: dict[str, bool] = {}
-        self.slots = asyncio.Semaphore(TURNS_AT_ONCE)
+        self.slots = Turns(TURNS_AT_ONCE)
         self.turns = 0
         self.since: dict[str, int] = {}
 
@@ -107,7 +116,8 @@ class Conversations:
         while self.awake[key]:
             self.awake[key] = False
             try:
-                async with self.slots:
+                person = await self._person(address) if self.slots.full else ""
+                async with self.slots.take(key, person):
                     while await self._turn(address):
                         pass
             except Unready as error:
@@ -115,6 +125,11 @@ class Conversations:
                 await asyncio.sleep(WAIT_AFTER_TROUBLE)
                 self.awake[key] = True
         del self.awake[key]
+
+    async def _person(self, address: Address) -> str:
+        """Who spoke last in a conversation, for a fair order of those who wait."""
+        last = await self.gateway.journal.read(address.key, last=1, kinds=_ADMITTED)
+        return last[0].event.person if last and isinstance(last[0].event, Admitted) else ""
 
     async def _turn(self, address: Address) -> bool:
         """Run one turn to its end or pause; whether another one waits behind it. What comes
@@ -168,6 +183,9 @@ class Conversations:
         """Drive the turn: write each step before asking for the next. Whether more waits."""
         self.turns += 1
         state = work.state
+        if not work.taken and (text := await self._spent(state, language)):
+            await self._say(address, state, text)
+            return state.more
         lent = self._lent(address, state, language)
         thinking = turn(state.turn, work.groups, work.pending, lent, taken=work.taken)
         async with aclosing(thinking) as steps:
@@ -182,6 +200,14 @@ class Conversations:
                         if not await self._write(address, state, step, stream):
                             return False
         return state.more
+
+    async def _spent(self, state: Standing, language: Language) -> str:
+        """What to say instead of thinking where a budget is used up; else nothing."""
+        if self.budgets is None:
+            return ""
+        reads = [entry.event for entry in state.reads if isinstance(entry.event, Admitted)]
+        role = least([read.role for read in reads])
+        return await self.budgets.refusal(reads[-1].person, role, language)
 
     async def _write(self, address: Address, state: Standing, step: Step, stream: Stream) -> bool:
         """Put a step into the journal; false when the turn pauses for the owner."""

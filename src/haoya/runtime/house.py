@@ -12,22 +12,27 @@ from typing import Any
 from haoya.core.errors import ConfigError, Unready
 from haoya.core.message import Address, Outbound
 from haoya.core.plugin import Call, Context, Plugin
-from haoya.core.ports import Connection, Desk, Memo, Memory, Model, Tool
+from haoya.core.ports import Connection, Desk, Memo, Memory, Model, Tool, Warms
 from haoya.journal import BlobStore, Journal, open_journal
 from haoya.policy.access import Gate
 from haoya.policy.judge import Judge
 from haoya.runtime.asks import Asks
+from haoya.runtime.blobs import LentBlobs
 from haoya.runtime.board import Board
+from haoya.runtime.budgets import Budgets
 from haoya.runtime.conversations import Conversations, Mind
 from haoya.runtime.door import DOOR, attend, door
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.http import open_client
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
-from haoya.runtime.registry import window
+from haoya.runtime.peers import Listener, Peers
+from haoya.runtime.registry import peers_window, window
 from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
 from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
+from haoya.runtime.sharing import open_queue
 from haoya.runtime.supervisor import supervise
+from haoya.runtime.warming import beginning, warm_first
 from haoya.runtime.watch import watch
 from haoya.runtime.watchdog import Watchdog
 
@@ -47,7 +52,11 @@ class House:
         self.started = self.clock()
         self.settings: Settings = load(home)
         self.secrets: dict[str, str] = {}
-        self.blobs = BlobStore(home.blobs)
+        self.blobs = LentBlobs(BlobStore(home.blobs))
+        self.queue = open_queue(lambda: self.settings.queue)
+        self.budgets: Budgets | None = None
+        self.peers = Peers(home.peers)
+        self.listener: Listener | None = None
         self.gateway: Gateway | None = None
         self.conversations: Conversations | None = None
         self.ready = asyncio.Event()
@@ -86,6 +95,8 @@ class House:
                     )
                 )
                 self._open_window()
+                self.listener = Listener(lambda x: peers_window()(self, x), self.board, tasks)
+                await self.listener.apply(self.settings.peers)
                 tasks.create_task(watch((self.home.settings, self.home.secrets), self.reload))
 
     def desk(self) -> Desk:
@@ -146,6 +157,8 @@ class House:
                 self._api.cancel()
                 await asyncio.wait([self._api])
             self._open_window()
+        if self.listener:
+            await self.listener.apply(self.settings.peers)
         if self.conversations and self.gateway:
             for address in await self.gateway.journal.waiting():
                 self.conversations.wake(address)
@@ -198,7 +211,8 @@ class House:
         asks = Asks(gateway, lambda: self.settings.policy)
         try:
             async with asyncio.TaskGroup() as tasks:
-                conversations = Conversations(gateway, self.mind, asks, tasks)
+                budgets = Budgets(journal, lambda: self.settings.queue, self.clock)
+                conversations = Conversations(gateway, self.mind, asks, tasks, budgets)
                 gateway.wake = conversations.wake
                 use = {
                     "channel": self._converse,
@@ -206,12 +220,14 @@ class House:
                     "tools": self._keep_tools,
                     "memory": self._keep_memory,
                 }
-                self.parts = Parts(self.board, self._lend, use, tasks)  # pyright: ignore[reportArgumentType]
+                self.parts = Parts(self.board, self._lend, use, tasks, self._warm)  # pyright: ignore[reportArgumentType]
                 self.gateway, self.conversations = gateway, conversations
+                self.budgets = budgets
                 thinking = [part for part in self._wanted() if part.kind != "channel"]
                 await self.parts.apply(thinking)
                 for part in thinking:
                     await self.parts.settled(part.key)
+                tasks.create_task(warm_first(self.mind()))
                 await gateway.recover()
                 self.ready.set()
                 await self.parts.apply(self._wanted())
@@ -223,7 +239,7 @@ class House:
         finally:
             self.ready.clear()
             gateway.closed.set()
-            self.gateway = self.conversations = self.parts = None
+            self.gateway = self.conversations = self.parts = self.budgets = None
 
     async def _lend(self, part: Wanted) -> Context:
         """The context of one part. Only the owner's door is lent the house's verbs, only tools
@@ -250,6 +266,7 @@ class House:
             alive=lambda: self.board.heard(part.key),
             workspace=self.home.workspace,
             models=self.home.models,
+            queue=self.queue,
             memory=_LentMemory(self) if tools else None,
             say=self._say if tools else None,
             conversations=self._reachable if tools else None,
@@ -305,6 +322,10 @@ class House:
             await asyncio.sleep(min(left, seconds) + 0.01)
         raise Unready(f"no sign of life for {seconds:.0f} s", retry_after=0.5)
 
+    async def _warm(self, model: Model) -> None:
+        if isinstance(model, Warms):
+            await model.warm([beginning(self.mind())])
+
     async def _keep_model(self, name: str, model: Model, _: Plugin[Any, Any]) -> None:
         await _keep(self.models, name, model)
 
@@ -344,7 +365,8 @@ async def _keep(store: dict[str, Any], name: str, part: Any) -> None:
     try:
         await asyncio.Event().wait()
     finally:
-        store.pop(name, None)
+        if store.get(name) is part:  # not the one that took its place
+            del store[name]
 
 
 class _LentMemory:

@@ -20,6 +20,10 @@ from haoya.runtime import runs
 from haoya.runtime.doctor import damaged, examine
 from haoya.runtime.gateway import PAIRING_KINDS, PEOPLE, Gateway
 from haoya.runtime.home import Home
+from haoya.runtime.peers import Peers
+from haoya.runtime.peers_settings import PeersSettings
+from haoya.runtime.peers_verbs import PeerVerbs
+from haoya.runtime.queue_settings import QueueSettings
 from haoya.runtime.registry import built_in, find
 from haoya.runtime.runs import Row
 from haoya.runtime.secrets import plain_secrets
@@ -66,6 +70,13 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
                         cure="see `haoya pair list`",
                     )
                 return {"person": holder.key, "name": holder.name, "role": given.get("role")}
+        case "peers_list" | "peers_invite" | "peers_remove":
+            verbs = PeerVerbs(Peers(home.peers), load(home), home)
+            if verb == "peers_list":
+                return verbs.list()
+            if verb == "peers_invite":
+                return verbs.invite(given, time.time())
+            return verbs.remove(given)
         case "runs_list" | "runs_show" | "why":
             async with open_journal(home.journal, read_only=True) as journal:
                 if verb == "runs_list":
@@ -132,9 +143,11 @@ def schema() -> Row:
         "agent": AgentSettings,
         "policy": PolicySettings,
         "api": ApiSettings,
+        "peers": PeersSettings,
         "journal": JournalSettings,
         "delivery": DeliverySettings,
         "downloads": DownloadSettings,
+        "queue": QueueSettings,
     }
     properties: Row = {name: kind.model_json_schema() for name, kind in sections.items()}
     groups: tuple[tuple[str, PluginKind], ...] = (("channels", "channel"), ("models", "model"))

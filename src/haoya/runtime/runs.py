@@ -134,7 +134,8 @@ def detail(entry: Entry) -> str:
             calls = ", ".join(call.name for call in answered.calls)
             words = f"calls {calls}" if calls else _short(answered.text)
             usage = answered.usage
-            return f"{words} ({usage.prompt}+{usage.completion} tokens, {answered.seconds:.2f} s)"
+            figures = f"{usage.prompt}+{usage.completion} tokens, {answered.seconds:.2f} s"
+            return "; ".join([f"{words} ({figures})", *answered.notes])
         case ModelFailed() as failed:
             return f"{failed.model}: {failed.error}"
         case ToolAsked(call=call):

@@ -17,6 +17,8 @@ from pydantic import ConfigDict, Field
 
 from haoya.policy.access import Access
 from haoya.runtime.home import Home
+from haoya.runtime.peers_settings import PeersSettings
+from haoya.runtime.queue_settings import QueueSettings
 
 Table = dict[str, Any]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -165,22 +167,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     agent: AgentSettings
     policy: PolicySettings
     api: ApiSettings
+    peers: PeersSettings
     journal: JournalSettings
     delivery: DeliverySettings
     downloads: DownloadSettings
+    queue: QueueSettings
     channels: dict[str, PartSettings]
     models: dict[str, PartSettings]
     tools: dict[str, PartSettings]
     findings: tuple[Finding, ...] = ()
 
 
-_SECTIONS: dict[str, type[Section]] = {
+_SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "agent": AgentSettings,
     "policy": PolicySettings,
     "api": ApiSettings,
+    "peers": PeersSettings,
     "journal": JournalSettings,
     "delivery": DeliverySettings,
     "downloads": DownloadSettings,
+    "queue": QueueSettings,
 }
 _GROUPS = ("channels", "models", "tools")
 
@@ -230,9 +236,11 @@ def read(table: Mapping[str, Any], findings: list[Finding] | None = None) -> Set
         agent=cast("AgentSettings", parsed["agent"]),
         policy=cast("PolicySettings", parsed["policy"]),
         api=cast("ApiSettings", parsed["api"]),
+        peers=cast("PeersSettings", parsed["peers"]),
         journal=cast("JournalSettings", parsed["journal"]),
         delivery=cast("DeliverySettings", parsed["delivery"]),
         downloads=cast("DownloadSettings", parsed["downloads"]),
+        queue=cast("QueueSettings", parsed["queue"]),
         channels=_parts("channels", table, findings),
         models=_parts("models", table, findings),
         tools=_parts("tools", table, findings),
@@ -309,8 +317,8 @@ def _last_good(home: Home) -> tuple[Table, str]:
 
 
 def _section(
-    name: str, kind: type[Section], table: Mapping[str, Any], findings: list[Finding]
-) -> Section:
+    name: str, kind: type[pydantic.BaseModel], table: Mapping[str, Any], findings: list[Finding]
+) -> pydantic.BaseModel:
     raw = table.get(name, {})
     if not isinstance(raw, dict):
         findings.append(fault_in(name, f"{name!r} must be a section", f"write [{name}] on its own"))
@@ -323,7 +331,7 @@ def _section(
     return kind.model_validate(good)
 
 
-def _alone(kind: type[Section], key: str, value: Any) -> bool:
+def _alone(kind: type[pydantic.BaseModel], key: str, value: Any) -> bool:
     try:
         kind.model_validate({key: value})
     except pydantic.ValidationError:
