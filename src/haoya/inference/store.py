@@ -78,7 +78,11 @@ class Store:
         name = self.check_name(name or name_for(file.name))
         taken = [self._take(one) for one in parts_of(file)]
         held = [one for _, one in taken]
-        return self.enter(name, held, source=source or f"file:{file.absolute()}", fresh=taken)
+        try:
+            return self.enter(name, held, source=source or f"file:{file.absolute()}", fresh=taken)
+        finally:
+            for path, _ in taken:
+                path.unlink(missing_ok=True)
 
     def attach(self, name: str, file: Path, kind: SidecarKind) -> Entry:
         """Put a sidecar file beside a model; a projector and a draft model replace the old one."""
@@ -234,7 +238,7 @@ class Store:
         )
 
     def _placed(self, held: Held) -> Held:
-        return msgspec.structs.replace(held, path=self.blob(held.sha256))
+        return msgspec.structs.replace(held, where=str(self.blob(held.sha256)))
 
     def _view(self, name: str, files: Sequence[Held]) -> Path:
         """The first file's link in a folder where all parts have their own names again: engines
@@ -275,17 +279,16 @@ class Store:
         self.blobs.mkdir(mode=0o700, exist_ok=True)
         for path, held in fresh:
             blob = self.blob(held.sha256)
-            if blob.exists():  # rename(2) does nothing between two names of one file
-                path.unlink(missing_ok=True)
-            else:
-                path.replace(blob)
+            path.replace(blob)
+            path.unlink(missing_ok=True)  # rename(2) does nothing between two names of one file
         sync_folder(self.blobs)
 
     def _write(self, name: str, record: Record) -> None:
         self.names.mkdir(mode=0o700, exist_ok=True)
+        data = msgspec.json.format(msgspec.json.encode(record.bare()), indent=2)
         new = self.names / f".{name}.new"
         with new.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(record.bare()), indent=2) + b"\n")
+            file.write(data + b"\n")
             file.flush()
             os.fsync(file.fileno())
         new.replace(self.names / f"{name}.json")
@@ -298,9 +301,9 @@ class Store:
         freed = 0
         for path in self.blobs.glob("*") if self.blobs.is_dir() else ():
             status = path.stat()
-            coming = path.name.startswith(".") and status.st_mtime > time.time() - STALE_SECONDS
+            coming = path.name.startswith(".") and status.st_ctime > time.time() - STALE_SECONDS
             if path.name.removeprefix("sha256-") not in used and not coming:
-                freed += status.st_size
+                freed += status.st_size if status.st_nlink == 1 else 0
                 path.unlink()
         for view in self.views.glob("*") if self.views.is_dir() else ():
             if view.name not in names:
