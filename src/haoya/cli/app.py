@@ -26,6 +26,7 @@ COMMANDS = {
     "pair remove": "haoya.cli.pair:remove",
     "channels list": "haoya.cli.channels:list_channels",
     "channels test": "haoya.cli.channels:test",
+    "models bench": "haoya.cli.models_bench:bench",
     "runs list": "haoya.cli.runs:list_runs",
     "runs show": "haoya.cli.runs:show",
     "why": "haoya.cli.runs:why",
@@ -66,13 +67,18 @@ def build() -> App:
     app = _group("haoya", say("help.haoya"))
     groups = {"": app}
     for place, (words, target) in enumerate(COMMANDS.items()):
-        group, _, name = words.rpartition(" ")
-        if group not in groups:
-            groups[group] = _group(group, say(f"help.{group}"), place)
-            app.command(groups[group])
-        help = say(f"help.{words.replace(' ', '.')}")
-        groups[group].command(target, name=name, help=help, sort_key=place)
+        *outer, name = words.split()
+        for depth in range(1, len(outer) + 1):
+            group = " ".join(outer[:depth])
+            if group not in groups:
+                groups[group] = _group(outer[depth - 1], say(_help(group)), place)
+                groups[" ".join(outer[: depth - 1])].command(groups[group])
+        groups[" ".join(outer)].command(target, name=name, help=say(_help(words)), sort_key=place)
     return app
+
+
+def _help(words: str) -> str:
+    return f"help.{words.replace(' ', '.')}"
 
 
 def _group(name: str, help: str, place: int | None = None) -> App:
@@ -108,8 +114,8 @@ def _launcher() -> App:
 
 def _asked(arguments: Sequence[str]) -> str:
     """The command the arguments named, as far as there is one, for pointing at its help."""
-    words = [word for word in arguments if not word.startswith("-")][:2]
-    for known in (" ".join(words), *words[:1]):
+    words = [word for word in arguments if not word.startswith("-")]
+    for known in (" ".join(words[:count]) for count in (3, 2, 1)):
         if any(f"{command} ".startswith(f"{known} ") for command in COMMANDS):
             return f"haoya {known}".strip()
     return "haoya"

@@ -18,7 +18,7 @@ from haoya.core.errors import ConfigError, HaoyaError, Unready
 from haoya.core.event import Asked, Received
 from haoya.core.message import text_of
 from haoya.policy.principal import Principal
-from haoya.runtime import runs
+from haoya.runtime import modelbench, runs
 from haoya.runtime.doctor import examine, part_finding
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.house import DOOR, House
@@ -46,6 +46,7 @@ class Verbs:
             "decide": self.decide,
             "channels_list": self.channels_list,
             "channels_test": self.channels_test,
+            "models_bench": self.models_bench,
             "runs_list": self.runs_list,
             "runs_show": self.runs_show,
             "why": self.why,
@@ -194,6 +195,16 @@ class Verbs:
         ]
         shown = [{"detail": "", **step} for step in steps]
         return {"name": name, "ok": all(step["ok"] for step in shown), "steps": shown}
+
+    async def models_bench(self, given: Mapping[str, Any]) -> Row:
+        """One measurement of one model."""
+        return await modelbench.bench(
+            self.house.models,
+            name=str(given["name"]),
+            test=str(given["test"]),
+            sessions=int(given.get("sessions", 1)),
+            requests=int(given.get("requests", 100)),
+        )
 
     async def runs_list(self, given: Mapping[str, Any]) -> list[Row]:
         """The latest runs."""
