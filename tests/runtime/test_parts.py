@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from haoya.core.errors import ConfigError, Rejected
+from haoya.core.errors import ConfigError, Rejected, Unready
 from haoya.core.message import Blob
 from haoya.core.plugin import Context, Plugin
 from haoya.core.ports import Model
@@ -43,7 +43,14 @@ class Bench:
         self.slow = 0
         self.refuse: Rejected | None = None
         self.secrets: dict[str, str] = {}
-        self.parts = Parts(self.board, self.lend, {"model": self.use}, tasks)
+        self.prepared: list[str] = []
+        self.unready: Unready | None = None
+        self.parts = Parts(self.board, self.lend, {"model": self.use}, tasks, self.prepare)
+
+    async def prepare(self, model: Model) -> None:
+        if self.unready:
+            raise self.unready
+        self.prepared.append(model.name)
 
     async def lend(self, part: Wanted) -> Context:
         return Context(
@@ -96,8 +103,8 @@ def test_only_what_changed_is_opened_anew(tmp_path: Path) -> None:
         await bench.apply(a={}, b={"delay": 0})
         await bench.live(a=1, b=1)
         await bench.apply(a={}, b={"delay": 1}, c={})
+        await until(lambda: bench.opened == {"a": 1, "b": 2, "c": 1}, lambda: bench.opened)
         await bench.live(a=1, b=1, c=1)
-        assert bench.opened == {"a": 1, "b": 2, "c": 1}
         await bench.apply(b={"delay": 1})
         await bench.live(b=1)
         assert "models.a" not in bench.board.health
@@ -119,6 +126,39 @@ def test_a_broken_edit_leaves_the_old_one_running_and_is_told(tmp_path: Path) ->
     benched(tmp_path, body)
 
 
+def test_a_model_goes_only_when_the_one_after_it_is_ready(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        await bench.apply(a={})
+        await bench.live(a=1)
+        bench.unready = Unready("no memory for it", retry_after=0.01)
+        await bench.apply(a={"delay": 1})
+        await until(lambda: "no memory" in bench.board.part("models.a").reason)
+        assert bench.alive["a"] == 1 and bench.opened["a"] == 1
+        bench.unready = None
+        await until(lambda: bench.opened["a"] == 2, lambda: bench.opened)
+        await bench.live(a=1)
+        assert bench.prepared == ["script"] and not bench.parts.leaving
+
+    benched(tmp_path, body)
+
+
+def test_three_changes_in_a_row_leave_one_model_and_no_moment_without(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        await bench.apply(a={})
+        await bench.live(a=1)
+        bench.unready = Unready("not yet", retry_after=0.01)
+        for delay in (1, 2, 3):
+            await bench.apply(a={"delay": delay})
+            assert bench.alive["a"] == 1
+        bench.unready = None
+        await until(lambda: bench.opened["a"] == 2, lambda: bench.opened)
+        await bench.live(a=1)
+        await bench.apply()
+        await bench.live()
+
+    benched(tmp_path, body)
+
+
 def test_a_new_secret_opens_only_the_part_that_uses_it(tmp_path: Path) -> None:
     async def body(bench: Bench) -> None:
         bench.secrets = {"key": "1", "other": "1"}
@@ -130,8 +170,8 @@ def test_a_new_secret_opens_only_the_part_that_uses_it(tmp_path: Path) -> None:
         assert bench.opened == {"a": 1, "b": 1}
         bench.secrets = {"key": "2", "other": "2"}
         await bench.apply(a=dict(say), b={})
+        await until(lambda: bench.opened == {"a": 2, "b": 1}, lambda: bench.opened)
         await bench.live(a=1, b=1)
-        assert bench.opened == {"a": 2, "b": 1}
 
     benched(tmp_path, body)
 
@@ -155,7 +195,7 @@ def test_a_part_broken_from_the_start_is_parked_with_the_reason(tmp_path: Path) 
         health = bench.board.health
         assert health["models.a"].state == health["models.b"].state == "parked"
         assert "'mood'" in health["models.a"].reason
-        assert "there are: openai, script" in health["models.b"].reason
+        assert "openai, script" in health["models.b"].reason
         await bench.parts.settled("models.b")
 
     benched(tmp_path, body)

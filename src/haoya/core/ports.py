@@ -142,7 +142,7 @@ class Seat(Protocol):
         ...
 
     def spent(self, tokens: int) -> None:
-        """Tokens this request has really cost; called once it is known, or as they come."""
+        """Tokens this request has really cost so far, in all; called at its end or as they come."""
         ...
 
 
@@ -157,8 +157,8 @@ class Lane(Protocol):
     def enter(self, prompt: Prompt, tokens: int) -> AbstractAsyncContextManager[Seat]:
         """Wait for this request's turn; `tokens` is what it may cost, prompt and answer.
 
-        Raises `Unready` (trouble `overloaded`) where its person has used up a budget or it could
-        not be begun in time.
+        Raises `Unready` (trouble `overloaded`) where it could not be begun in time, or the lane
+        is given up meanwhile.
         """
         ...
 

@@ -12,7 +12,7 @@ from typing import Any
 from haoya.core.errors import ConfigError, Unready
 from haoya.core.message import Address, Outbound
 from haoya.core.plugin import Call, Context, Plugin
-from haoya.core.ports import Connection, Desk, Memo, Memory, Model, Tool
+from haoya.core.ports import Connection, Desk, Memo, Memory, Model, Tool, Warms
 from haoya.journal import BlobStore, Journal, open_journal
 from haoya.policy.access import Gate
 from haoya.policy.judge import Judge
@@ -28,6 +28,7 @@ from haoya.runtime.registry import window
 from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
 from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
 from haoya.runtime.supervisor import supervise
+from haoya.runtime.warming import beginning, warm_first
 from haoya.runtime.watch import watch
 from haoya.runtime.watchdog import Watchdog
 
@@ -206,12 +207,13 @@ class House:
                     "tools": self._keep_tools,
                     "memory": self._keep_memory,
                 }
-                self.parts = Parts(self.board, self._lend, use, tasks)  # pyright: ignore[reportArgumentType]
+                self.parts = Parts(self.board, self._lend, use, tasks, self._warm)  # pyright: ignore[reportArgumentType]
                 self.gateway, self.conversations = gateway, conversations
                 thinking = [part for part in self._wanted() if part.kind != "channel"]
                 await self.parts.apply(thinking)
                 for part in thinking:
                     await self.parts.settled(part.key)
+                tasks.create_task(warm_first(self.mind()))
                 await gateway.recover()
                 self.ready.set()
                 await self.parts.apply(self._wanted())
@@ -305,6 +307,10 @@ class House:
             await asyncio.sleep(min(left, seconds) + 0.01)
         raise Unready(f"no sign of life for {seconds:.0f} s", retry_after=0.5)
 
+    async def _warm(self, model: Model) -> None:
+        if isinstance(model, Warms):
+            await model.warm([beginning(self.mind())])
+
     async def _keep_model(self, name: str, model: Model, _: Plugin[Any, Any]) -> None:
         await _keep(self.models, name, model)
 
@@ -344,7 +350,8 @@ async def _keep(store: dict[str, Any], name: str, part: Any) -> None:
     try:
         await asyncio.Event().wait()
     finally:
-        store.pop(name, None)
+        if store.get(name) is part:  # not the one that took its place
+            del store[name]
 
 
 class _LentMemory:

@@ -32,7 +32,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parts:
-    """Runs what is wanted. `lend` makes a part's context, `use` lives with the opened part."""
+    """Runs what is wanted. `lend` makes a part's context, `use` lives with the opened part.
+
+    A changed part is closed before it is opened anew, but for a model: the old one answers until
+    the new one is open and `prepare` has made it ready, so that there always is one.
+    """
 
     def __init__(
         self,
@@ -40,12 +44,15 @@ class Parts:
         lend: Callable[[Wanted], Awaitable[Context]],
         use: dict[PluginKind, Use],
         tasks: asyncio.TaskGroup,
+        prepare: Callable[[Any], Awaitable[None]] | None = None,
     ) -> None:
         self.board = board
         self.lend = lend
         self.use = use
         self.tasks = tasks
         self.running: dict[str, tuple[Wanted, asyncio.Task[None]]] = {}
+        self.prepare = prepare
+        self.leaving: dict[str, asyncio.Task[None]] = {}
         self.told: dict[str, asyncio.Event] = {}
         self.applying = asyncio.Lock()
 
@@ -71,7 +78,10 @@ class Parts:
             self.board.find(part.key, *faults)
             if faults and self._lives(part.key):
                 continue
-            await self._stop(part.key)
+            if part.kind == "model" and self._lives(part.key):
+                await self._relieve(part.key)
+            else:
+                await self._stop(part.key)
             if faults:
                 reason = "; ".join(f"{fault.message}; {fault.cure}" for fault in faults)
                 self.board.report(part.key, "parked", reason)
@@ -90,8 +100,25 @@ class Parts:
         return key in self.running and not self.running[key][1].done()
 
     async def _stop(self, key: str) -> None:
-        if key in self.running:
-            task = self.running.pop(key)[1]
+        tasks = [self.running.pop(key)[1]] if key in self.running else []
+        tasks += [self.leaving.pop(key)] if key in self.leaving else []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _relieve(self, key: str) -> None:
+        """Let the running part go on until another has taken its place. One that waits for that
+        already goes on; one that came between has never been in use."""
+        task = self.running.pop(key)[1]
+        if key not in self.leaving or self.leaving[key].done():
+            self.leaving[key] = task
+            return
+        task.cancel()
+        await asyncio.wait([task])
+
+    async def _farewell(self, key: str) -> None:
+        if task := self.leaving.pop(key, None):
             task.cancel()
             await asyncio.wait([task])
 
@@ -113,6 +140,8 @@ class Parts:
             return self._open(part, plugin, settings)
 
         async def use(opened: Any) -> None:
+            if part.key in self.leaving:
+                self.tasks.create_task(self._farewell(part.key))
             await self.use[part.kind](part.name, opened, plugin)
 
         def report(state: State, why: str) -> None:
@@ -128,6 +157,8 @@ class Parts:
     ) -> AsyncGenerator[Any]:
         context = await self.lend(part)
         async with plugin.open(settings, context) as opened:
+            if self.prepare and part.key in self.leaving:
+                await self.prepare(opened)
             yield opened
 
 
