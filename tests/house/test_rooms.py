@@ -32,6 +32,7 @@ BY_NAME = {
     "cli/house.py": {"runtime"},
     "cli/up.py": {"runtime", "cli"},
     "cli/backup.py": {"runtime"},
+    "cli/engine.py": {"runtime"},
 }
 """The registry and the lazy command line: the only ones who name modules in strings."""
 

@@ -97,7 +97,7 @@ def _check_commands(where: str, text: str) -> None:
             assert words[0] in WORDS, f"{where}: there is no `haoya {words[0]}`"
             continue
         known = any(" ".join(words[:n]) in COMMANDS for n in (1, 2, 3))
-        alone = len(words) == 1 and words[0] in groups
+        alone = any(f"{command} ".startswith(f"{' '.join(words)} ") for command in COMMANDS)
         assert known or alone, f"{where}: there is no `haoya {' '.join(words[:3])}`"
 
 
