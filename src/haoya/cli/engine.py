@@ -144,7 +144,7 @@ def _shown(status: Status) -> list[str]:
     if (build := status.build) is None:
         return [*lines, say("engine.hint")]
     step = STEPS.get(build.step, build.step)
-    took = duration(build.at - build.began)
+    took = duration((time.time() if build.running else build.at) - build.began)
     lines.append(say("engine.build", name=build.name, step=f"{step}{_count(build)}", time=took))
     if build.error:
         lines.append(f"  {build.error}" + (f" — {build.cure}" if build.cure else ""))

@@ -7,6 +7,7 @@ the first one's words: at each it must choose the same word, or hold it for almo
 own choice. An engine whose arithmetic is wrong is found out within a few words.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -48,8 +49,12 @@ TURN = (200, 100)
 FASTER = 1.03
 """Less than this is measuring noise."""
 
-REPACK_SPACE = 2.5
-"""Free memory, in sizes of the model, from which on weights are reordered as for real use."""
+PROOF_SECONDS = 3600.0
+"""A 7B model on two cores needs three minutes, on a busy machine many times that."""
+
+REPACK_SPACE = 3.5
+"""Free memory, in sizes of the model, from which on weights are reordered as for real use: each
+engine then has a copy of its own beside the mapped file."""
 
 
 class Chance(msgspec.Struct, frozen=True):
@@ -103,16 +108,31 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 async def prove(first: Engine, second: Engine, model: Path, log: Path) -> Proof:
-    """Compare two engines, one after the other, so that one model is in memory at a time.
+    """Compare two engines. Both are up, and measured in turns: what else the machine does then
+    falls on both alike.
 
-    Raises as `process.launched` does where one of them cannot run the model.
+    Raises as `process.launched` does where one of them cannot run the model, and `Unready` where
+    it takes more than `PROOF_SECONDS`.
     """
-    async with _up(first, model, log) as socket:
-        heard = [await _hear(socket, text) for text in TEXTS]
-        before = await _speed(socket)
-    async with _up(second, model, log) as socket:
-        compared = [await _follow(socket, one) for one in heard]
-        after = await _speed(socket)
+    try:
+        async with asyncio.timeout(PROOF_SECONDS):
+            return await _compare(first, second, model, log)
+    except TimeoutError:
+        raise Unready(
+            f"comparing the engines on {model.name} took longer than {PROOF_SECONDS / 60:.0f} "
+            "minutes; run it again when the machine has less to do, or name a smaller model"
+        ) from None
+
+
+async def _compare(first: Engine, second: Engine, model: Path, log: Path) -> Proof:
+    repack = _has_room(model)
+    async with (
+        _up(first, model, repack, log) as one,
+        _up(second, model, repack, log.with_suffix(".second.log")) as other,
+    ):
+        heard = [await _hear(one, text) for text in TEXTS]
+        compared = [await _follow(other, words) for words in heard]
+        before, after = await _speeds(one, other)
     tokens, ties = (sum(getattr(one, name) for one in compared) for name in ("tokens", "ties"))
     wrong = next((one.reason for one in compared if one.reason), "")
     if not wrong and ties > TIES:
@@ -133,10 +153,8 @@ async def prove(first: Engine, second: Engine, model: Path, log: Path) -> Proof:
 
 
 @asynccontextmanager
-async def _up(engine: Engine, model: Path, log: Path) -> AsyncGenerator[str, None]:
-    launch = Launch(
-        model=str(model), socket="", context_tokens=1024, sessions=1, repack=_has_room(model)
-    )
+async def _up(engine: Engine, model: Path, repack: bool, log: Path) -> AsyncGenerator[str, None]:
+    launch = Launch(model=str(model), socket="", context_tokens=1024, sessions=1, repack=repack)
     async with launched(engine, launch, log) as running:
         yield running.socket
 
@@ -179,16 +197,21 @@ def _likelihood(word: Word, id: int) -> float | None:
     return next((one.logprob for one in word.top_logprobs if one.id == id), None)
 
 
-async def _speed(socket: str) -> Timings:
-    """The best of several runs, as background work of others only ever slows one down."""
+async def _speeds(*sockets: str) -> list[Timings]:
+    """The best of several runs of each, as the work of others only ever slows one down."""
     text = msgspec.json.encode({"content": " ".join(TEXTS) * 16})
-    read = (await _post(socket, "/tokenize", text, Tokens)).tokens[:PROMPT_TOKENS]
-    runs = [(await _complete(socket, read, ANSWER_TOKENS)).timings for _ in range(RUNS)]
-    best = Timings(
-        max(run.prompt_per_second for run in runs), max(run.predicted_per_second for run in runs)
-    )
-    if best.prompt_per_second <= 0 or best.predicted_per_second <= 0:
-        raise Unready("the engine does not tell how fast it is")
+    read = (await _post(sockets[0], "/tokenize", text, Tokens)).tokens[:PROMPT_TOKENS]
+    runs: list[list[Timings]] = []
+    for _ in range(RUNS):
+        runs.append([(await _complete(one, read, ANSWER_TOKENS)).timings for one in sockets])
+    best = [
+        Timings(
+            max(run.prompt_per_second for run in own), max(run.predicted_per_second for run in own)
+        )
+        for own in zip(*runs, strict=True)
+    ]
+    if any(one.prompt_per_second <= 0 or one.predicted_per_second <= 0 for one in best):
+        raise Unready("an engine does not tell how fast it is")
     return best
 
 
