@@ -34,6 +34,7 @@ BY_NAME = {
     "cli/up.py": {"runtime", "cli"},
     "cli/backup.py": {"runtime"},
     "inference/engine.py": {"inference"},
+    "cli/engine.py": {"runtime"},
 }
 """The registry, the lazy command line, and who starts engines: the only ones who name modules in
 strings."""

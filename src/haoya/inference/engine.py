@@ -71,9 +71,11 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     keeps_slots: bool = True
 
 
-class Built(msgspec.Struct):
-    """`engine.json` of a build made on this machine; `server` is relative to its folder."""
+class Built(msgspec.Struct, frozen=True, kw_only=True):
+    """`engines/*/engine.json`: an engine of this machine; `server` is relative to its folder, or
+    absolute. The one that is `chosen` comes before all others."""
 
+    name: Literal["native", "server"] = "native"
     version: str
     server: str = "bin/llama-server"
     chosen: bool = False
@@ -132,7 +134,7 @@ def _native(models: Path) -> Engine | None:
             continue
         server = record.parent / built.server
         if built.chosen and os.access(server, os.X_OK):
-            return _llama_server("native", built.version, server)
+            return _llama_server(built.name, built.version, server)
     return None
 
 
