@@ -48,13 +48,18 @@ class ChannelState(Answer, frozen=True, kw_only=True):
 
 
 class ModelState(Answer, frozen=True, kw_only=True):
-    """One model: `name` is the owner's, `model` the server's."""
+    """One model: `name` is the owner's, `model` the server's; `rests_until` in Unix seconds, -1
+    until its settings change."""
 
     name: str = ""
     use: str = ""
     model: str = ""
     state: str = ""
     reason: str = ""
+    place: str = ""
+    rests_until: float = 0
+    trouble: str = ""
+    spent_month: float = 0
 
 
 class Api(Answer, frozen=True, kw_only=True):

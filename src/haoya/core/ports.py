@@ -106,6 +106,16 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class Hedges(Protocol):
+    """A model made of several parts that race for the first word."""
+
+    @property
+    def speaker(self) -> str:
+        """The part asked first, and from its first word on the one whose answer is taken."""
+        ...
+
+
+@runtime_checkable
 class Warms(Protocol):
     """A model that can make itself ready before it is asked, so that the first answer is quick."""
 

@@ -25,9 +25,11 @@ from haoya.runtime.door import DOOR, attend, door
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.http import open_client
+from haoya.runtime.leaving import leave_findings
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
 from haoya.runtime.peers import Listener, Peers
 from haoya.runtime.registry import peers_window, window
+from haoya.runtime.routing import Routing
 from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
 from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
 from haoya.runtime.sharing import open_queue
@@ -64,6 +66,7 @@ class House:
         self.models: dict[str, Model] = {}
         self.tools: dict[str, list[Tool[Any]]] = {}
         self.memory: Memory | None = None
+        self.routing = Routing(lambda: self.settings, self.models, self.clock)
         self.parts: Parts | None = None
         self.watchdog: Watchdog | None = None
         self.call: Call | None = None
@@ -124,7 +127,7 @@ class House:
         return Mind(
             settings=self.settings.agent,
             judge=Judge(cells=dict(self.settings.policy.verdicts)),
-            models=self.models,
+            routing=self.routing,
             tools={tool.spec.name: tool for tool in tools},
             trouble="; ".join(reasons or (missing if self.settings.models else [])),
         )
@@ -160,11 +163,13 @@ class House:
         if self.listener:
             await self.listener.apply(self.settings.peers)
         if self.conversations and self.gateway:
+            await self.routing.recall(self.gateway.journal)
             for address in await self.gateway.journal.waiting():
                 self.conversations.wake(address)
 
     def _judge_settings(self) -> None:
-        findings = [*self.settings.findings, *plain_secrets(self.settings)]
+        now = self.settings
+        findings = [*now.findings, *plain_secrets(now), *leave_findings(now)]
         try:
             self.secrets = read_secrets(self.home)
         except ConfigError as error:
@@ -208,6 +213,7 @@ class House:
             clock=self.clock,
         )
         gateway.connections = self.connections
+        await self.routing.recall(journal)
         asks = Asks(gateway, lambda: self.settings.policy)
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -20,11 +20,13 @@ from haoya.runtime import runs
 from haoya.runtime.doctor import damaged, examine
 from haoya.runtime.gateway import PAIRING_KINDS, PEOPLE, Gateway
 from haoya.runtime.home import Home
+from haoya.runtime.leaving import leave_findings
 from haoya.runtime.peers import Peers
 from haoya.runtime.peers_settings import PeersSettings
 from haoya.runtime.peers_verbs import PeerVerbs
 from haoya.runtime.queue_settings import QueueSettings
 from haoya.runtime.registry import built_in, find
+from haoya.runtime.router_settings import ModelFrame, RouterSettings
 from haoya.runtime.runs import Row
 from haoya.runtime.secrets import plain_secrets
 from haoya.runtime.settings import (
@@ -91,7 +93,8 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
 def check(home: Home) -> list[Finding]:
     """Everything wrong with the settings, plugins' own sections included; nothing is opened."""
     settings = load(home)
-    return [*settings.findings, *_plugin_faults(settings), *plain_secrets(settings)]
+    own = [*settings.findings, *_plugin_faults(settings)]
+    return [*own, *plain_secrets(settings), *leave_findings(settings)]
 
 
 def _plugin_faults(settings: Settings) -> list[Finding]:
@@ -146,6 +149,7 @@ def schema() -> Row:
         "peers": PeersSettings,
         "journal": JournalSettings,
         "delivery": DeliverySettings,
+        "router": RouterSettings,
         "downloads": DownloadSettings,
         "queue": QueueSettings,
     }
@@ -153,7 +157,7 @@ def schema() -> Row:
     groups: tuple[tuple[str, PluginKind], ...] = (("channels", "channel"), ("models", "model"))
     for group, kind in groups:
         options = [
-            _part_schema(name, find(kind, name).settings, access=kind == "channel")
+            _part_schema(name, find(kind, name).settings, kind)
             for name in sorted(built_in(kind))
             if name != "local"
         ]
@@ -167,10 +171,12 @@ def schema() -> Row:
     }
 
 
-def _part_schema(name: str, settings: type[pydantic.BaseModel], *, access: bool) -> Row:
+def _part_schema(name: str, settings: type[pydantic.BaseModel], kind: PluginKind) -> Row:
     part = settings.model_json_schema()
     frame: Row = {"use": {"const": name}, "enabled": {"type": "boolean", "default": True}}
-    if access:
+    if kind == "model":
+        frame = ModelFrame.model_json_schema()["properties"] | frame
+    if kind == "channel":
         listed = {"type": "array", "items": {"type": "string"}}
         frame["access"] = {"anyOf": [{"enum": ["pairing", "open"]}, listed], "default": "pairing"}
     part["properties"] = frame | part.get("properties", {})

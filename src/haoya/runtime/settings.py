@@ -15,10 +15,13 @@ import msgspec
 import pydantic
 from pydantic import ConfigDict, Field
 
+from haoya.core.tool import Place
 from haoya.policy.access import Access
+from haoya.policy.leave import is_rule
 from haoya.runtime.home import Home
 from haoya.runtime.peers_settings import PeersSettings
 from haoya.runtime.queue_settings import QueueSettings
+from haoya.runtime.router_settings import ModelFrame, PartFrame, RouterSettings
 
 Table = dict[str, Any]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -48,11 +51,13 @@ class AgentSettings(Section):
 
 
 class PolicySettings(Section):
-    """`[policy]`: `owners` are CHANNEL:ID keys; `verdicts` override cells such as member.send."""
+    """`[policy]`: `owners` are CHANNEL:ID keys; `verdicts` override cells such as member.send;
+    `leave` says how far words may go to be thought about."""
 
     owners: list[str] = []
     verdicts: dict[str, Literal["allow", "ask", "deny"]] = {}
     ask_hours: float = Field(24, gt=0, le=24 * 30)
+    leave: dict[str, Place] = {}
 
     @pydantic.field_validator("verdicts")
     @classmethod
@@ -60,6 +65,17 @@ class PolicySettings(Section):
         for cell in value:
             if not re.fullmatch(r"(owner|member|guest)\.(read|write|net|exec|send|spend)", cell):
                 raise ValueError(f"{cell!r} is no cell; write ROLE.EFFECT, such as member.send")
+        return value
+
+    @pydantic.field_validator("leave")
+    @classmethod
+    def _known_rules(cls, value: dict[str, Place]) -> dict[str, Place]:
+        for key in value:
+            if not is_rule(key):
+                raise ValueError(
+                    f"{key!r} names nothing; write *, a channel, chat, background, CHANNEL:ID or "
+                    "a conversation such as irc//#kitchen"
+                )
         return value
 
     @pydantic.field_validator("owners")
@@ -134,15 +150,6 @@ class ChannelFrame(pydantic.BaseModel):
         return Access(mode="list", ids=frozenset(self.access))
 
 
-class PartFrame(pydantic.BaseModel):
-    """The keys every `[models.NAME]` has."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    use: str = Field(min_length=1)
-    enabled: bool = True
-
-
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Something the owner should know. `id` is stable, `section` as in the settings file."""
 
@@ -170,11 +177,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     peers: PeersSettings
     journal: JournalSettings
     delivery: DeliverySettings
+    router: RouterSettings
     downloads: DownloadSettings
     queue: QueueSettings
     channels: dict[str, PartSettings]
     models: dict[str, PartSettings]
     tools: dict[str, PartSettings]
+    frames: dict[str, ModelFrame] = {}
+    """What the router knows of each of the models; apart, so that a new price reopens none."""
     findings: tuple[Finding, ...] = ()
 
 
@@ -185,10 +195,16 @@ _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "peers": PeersSettings,
     "journal": JournalSettings,
     "delivery": DeliverySettings,
+    "router": RouterSettings,
     "downloads": DownloadSettings,
     "queue": QueueSettings,
 }
-_GROUPS = ("channels", "models", "tools")
+_FRAMES: dict[str, type[ChannelFrame | PartFrame]] = {
+    "channels": ChannelFrame,
+    "models": ModelFrame,
+    "tools": PartFrame,
+}
+_GROUPS = tuple(_FRAMES)
 
 
 def load(home: Home) -> Settings:
@@ -232,6 +248,7 @@ def read(table: Mapping[str, Any], findings: list[Finding] | None = None) -> Set
             known = ", ".join([*_SECTIONS, *_GROUPS])
             findings.append(fault_in(key, f"no section is named [{key}]", f"there are: {known}"))
     parsed = {name: _section(name, kind, table, findings) for name, kind in _SECTIONS.items()}
+    models = _parts("models", table, findings)
     return Settings(
         agent=cast("AgentSettings", parsed["agent"]),
         policy=cast("PolicySettings", parsed["policy"]),
@@ -242,8 +259,10 @@ def read(table: Mapping[str, Any], findings: list[Finding] | None = None) -> Set
         downloads=cast("DownloadSettings", parsed["downloads"]),
         queue=cast("QueueSettings", parsed["queue"]),
         channels=_parts("channels", table, findings),
-        models=_parts("models", table, findings),
+        models=models,
         tools=_parts("tools", table, findings),
+        router=cast("RouterSettings", parsed["router"]),
+        frames={name: ModelFrame.model_validate(table["models"][name]) for name in models},
         findings=tuple(findings),
     )
 
@@ -280,7 +299,9 @@ def faults_of(section: str, error: pydantic.ValidationError) -> list[Finding]:
 
 def _is_branch(step: int | str) -> bool:
     """Union branches stand in pydantic's locations as type names; owners do not write them."""
-    return isinstance(step, str) and bool(re.match(r"^(str|list\[|literal\[|int|function)", step))
+    return isinstance(step, str) and bool(
+        re.match(r"^(str|list\[|dict\[|literal\[|int|function)", step)
+    )
 
 
 def fault_in(section: str, message: str, cure: str) -> Finding:
@@ -363,7 +384,7 @@ def _parts(
 def _part(
     group: str, section: str, name: str, part: Table, findings: list[Finding]
 ) -> PartSettings | None:
-    frame_type = ChannelFrame if group == "channels" else PartFrame
+    frame_type = _FRAMES[group]
     framed = {"use": name, **part} if group == "tools" else part
     try:
         frame = frame_type.model_validate(framed)

@@ -306,6 +306,7 @@ class Verbs:
             "model": opened.name if opened else str(part.table.get("model", "")),
             "state": health.state,
             "reason": health.reason if health.state != "open" else "",
+            **msgspec.to_builtins(self.house.routing.condition(name)),
         }
 
 
