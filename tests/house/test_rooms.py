@@ -33,8 +33,11 @@ BY_NAME = {
     "cli/house.py": {"runtime"},
     "cli/up.py": {"runtime", "cli"},
     "cli/backup.py": {"runtime"},
+    "inference/engine.py": {"inference"},
+    "cli/engine.py": {"runtime"},
 }
-"""The registry and the lazy command line: the only ones who name modules in strings."""
+"""The registry, the lazy command line, and who starts engines: the only ones who name modules in
+strings."""
 
 _DOTTED = re.compile(r"haoya(?:\.\w+){2,}(?::\w+)?")
 EACH = pytest.mark.parametrize("source", sources(), ids=lambda source: source.place)

@@ -96,9 +96,9 @@ def _check_commands(where: str, text: str) -> None:
         if words[0] not in groups:
             assert words[0] in WORDS, f"{where}: there is no `haoya {words[0]}`"
             continue
-        known = any(" ".join(words[:n]) in COMMANDS for n in (1, 2))
-        alone = len(words) == 1 and words[0] in groups
-        assert known or alone, f"{where}: there is no `haoya {' '.join(words[:2])}`"
+        known = any(" ".join(words[:n]) in COMMANDS for n in (1, 2, 3))
+        alone = any(f"{command} ".startswith(f"{' '.join(words)} ") for command in COMMANDS)
+        assert known or alone, f"{where}: there is no `haoya {' '.join(words[:3])}`"
 
 
 def _holes(text: str) -> set[str]:

@@ -267,7 +267,7 @@ def test_calls_fit_the_schema_of_their_tool(tmp_path: Path, models: dict[str, Pa
         async with opened(tmp_path, models["caller"]) as model:
             calls = 0
             for seed in range(6):
-                sampling = Sampling(temperature=1, seed=seed, max_tokens=400)
+                sampling = Sampling(temperature=1, seed=seed, max_tokens=1400)
                 prompt = ask("提醒我", tools=(REMIND,), choice="required", sampling=sampling)
                 _, finish, deltas = await heard(model, prompt)
                 for delta in deltas:

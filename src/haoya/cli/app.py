@@ -26,9 +26,23 @@ COMMANDS = {
     "pair remove": "haoya.cli.pair:remove",
     "channels list": "haoya.cli.channels:list_channels",
     "channels test": "haoya.cli.channels:test",
+    "models list": "haoya.cli.models:list_models",
+    "models pull": "haoya.cli.bringing:pull",
+    "models add": "haoya.cli.models:add",
+    "models rm": "haoya.cli.models:remove",
+    "models info": "haoya.cli.models:info",
+    "models use": "haoya.cli.models:use",
+    "models fit": "haoya.cli.models:fit",
+    "models quantize": "haoya.cli.bringing:quantize",
+    "models convert": "haoya.cli.bringing:convert",
     "peers list": "haoya.cli.peers:list_peers",
     "peers invite": "haoya.cli.peers:invite",
     "peers remove": "haoya.cli.peers:remove",
+    "models bench": "haoya.cli.models_bench:bench",
+    "models engine build": "haoya.cli.engine:build",
+    "models engine status": "haoya.cli.engine:status",
+    "models engine use": "haoya.cli.engine:use",
+    "models engine cancel": "haoya.cli.engine:cancel",
     "runs list": "haoya.cli.runs:list_runs",
     "runs show": "haoya.cli.runs:show",
     "queue": "haoya.cli.queue:queue",
@@ -70,13 +84,18 @@ def build() -> App:
     app = _group("haoya", say("help.haoya"))
     groups = {"": app}
     for place, (words, target) in enumerate(COMMANDS.items()):
-        group, _, name = words.rpartition(" ")
-        if group not in groups:
-            groups[group] = _group(group, say(f"help.{group}"), place)
-            app.command(groups[group])
-        help = say(f"help.{words.replace(' ', '.')}")
-        groups[group].command(target, name=name, help=help, sort_key=place)
+        *outer, name = words.split()
+        for depth in range(1, len(outer) + 1):
+            group = " ".join(outer[:depth])
+            if group not in groups:
+                groups[group] = _group(outer[depth - 1], say(_help(group)), place)
+                groups[" ".join(outer[: depth - 1])].command(groups[group])
+        groups[" ".join(outer)].command(target, name=name, help=say(_help(words)), sort_key=place)
     return app
+
+
+def _help(words: str) -> str:
+    return f"help.{words.replace(' ', '.')}"
 
 
 def _group(name: str, help: str, place: int | None = None) -> App:
@@ -112,8 +131,8 @@ def _launcher() -> App:
 
 def _asked(arguments: Sequence[str]) -> str:
     """The command the arguments named, as far as there is one, for pointing at its help."""
-    words = [word for word in arguments if not word.startswith("-")][:2]
-    for known in (" ".join(words), *words[:1]):
+    words = [word for word in arguments if not word.startswith("-")]
+    for known in (" ".join(words[:count]) for count in (3, 2, 1)):
         if any(f"{command} ".startswith(f"{known} ") for command in COMMANDS):
             return f"haoya {known}".strip()
     return "haoya"

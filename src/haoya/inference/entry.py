@@ -11,17 +11,25 @@ import msgspec
 from haoya.core.message import Word
 from haoya.inference.gguf import PART
 
+ONNX = "genai_config.json"
+"""The file that makes a folder a model for ONNX Runtime."""
+
 NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,99}")
 SidecarKind = Literal["mmproj", "lora", "draft"]
 
 
 class Held(Word, frozen=True, kw_only=True):
-    """One file of a model: the name it came with, and where it lies."""
+    """One file of a model: the name it came with, and (not stored) where it lies."""
 
     name: str
     sha256: str
     bytes: int
-    path: Path = Path()
+    where: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return Path(self.where)
 
 
 class Sidecar(Word, frozen=True, kw_only=True):
@@ -70,9 +78,9 @@ class Record(Word, frozen=True, kw_only=True):
         """Without paths: a home can be moved."""
         return msgspec.structs.replace(
             self,
-            files=tuple(msgspec.structs.replace(one, path=Path()) for one in self.files),
+            files=tuple(msgspec.structs.replace(one, where="") for one in self.files),
             sidecars=tuple(
-                Sidecar(kind=one.kind, file=msgspec.structs.replace(one.file, path=Path()))
+                Sidecar(kind=one.kind, file=msgspec.structs.replace(one.file, where=""))
                 for one in self.sidecars
             ),
         )

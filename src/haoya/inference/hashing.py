@@ -3,7 +3,6 @@
 
 import hashlib
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -18,22 +17,30 @@ class Digest(Protocol):
         ...
 
 
-def sha256_of(path: Path, told: Callable[[int], None] | None = None) -> str:
-    """The SHA-256 of a file (hex); `told` hears how many bytes each step read."""
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file (hex)."""
     digest = hashlib.sha256()
-    read_into(path, digest, told)
+    read_into(path, digest)
     return digest.hexdigest()
 
 
-def read_into(path: Path, digest: Digest, told: Callable[[int], None] | None = None) -> None:
-    """Feed a file into a digest."""
+def read_into(path: Path, digest: Digest, *, start: int = 0) -> int:
+    """Feed a file into a digest, from byte `start` on; how many bytes that were."""
     buffer = bytearray(PIECE_BYTES)
     view = memoryview(buffer)
+    total = 0
     with path.open("rb", buffering=0) as file:
+        file.seek(start)
         while count := file.readinto(buffer):
             digest.update(view[:count])
-            if told:
-                told(count)
+            total += count
+    return total
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's bytes durable (fsync(2))."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

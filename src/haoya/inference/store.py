@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from haoya.core.errors import ConfigError
-from haoya.inference.entry import NAME, Entry, Held, Record, Sidecar, SidecarKind, name_for
+from haoya.inference.entry import NAME, ONNX, Entry, Held, Record, Sidecar, SidecarKind, name_for
 from haoya.inference.gguf import parts_of, read
 from haoya.inference.hashing import sha256_of, sync_folder
 
@@ -53,7 +53,7 @@ class Store:
         return tuple(found.values())
 
     def find(self, name: str) -> Entry:
-        """The model of that name, or the GGUF file at that absolute path.
+        """The model of that name, or the GGUF file (or ONNX folder) at that absolute path.
 
         Raises `ConfigError` that names the models there are.
         """
@@ -78,7 +78,11 @@ class Store:
         name = self.check_name(name or name_for(file.name))
         taken = [self._take(one) for one in parts_of(file)]
         held = [one for _, one in taken]
-        return self.enter(name, held, source=source or f"file:{file.absolute()}", fresh=taken)
+        try:
+            return self.enter(name, held, source=source or f"file:{file.absolute()}", fresh=taken)
+        finally:
+            for path, _ in taken:
+                path.unlink(missing_ok=True)
 
     def attach(self, name: str, file: Path, kind: SidecarKind) -> Entry:
         """Put a sidecar file beside a model; a projector and a draft model replace the old one."""
@@ -234,7 +238,7 @@ class Store:
         )
 
     def _placed(self, held: Held) -> Held:
-        return msgspec.structs.replace(held, path=self.blob(held.sha256))
+        return msgspec.structs.replace(held, where=str(self.blob(held.sha256)))
 
     def _view(self, name: str, files: Sequence[Held]) -> Path:
         """The first file's link in a folder where all parts have their own names again: engines
@@ -275,17 +279,16 @@ class Store:
         self.blobs.mkdir(mode=0o700, exist_ok=True)
         for path, held in fresh:
             blob = self.blob(held.sha256)
-            if blob.exists():  # rename(2) does nothing between two names of one file
-                path.unlink(missing_ok=True)
-            else:
-                path.replace(blob)
+            path.replace(blob)
+            path.unlink(missing_ok=True)  # rename(2) does nothing between two names of one file
         sync_folder(self.blobs)
 
     def _write(self, name: str, record: Record) -> None:
         self.names.mkdir(mode=0o700, exist_ok=True)
+        data = msgspec.json.format(msgspec.json.encode(record.bare()), indent=2)
         new = self.names / f".{name}.new"
         with new.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(record.bare()), indent=2) + b"\n")
+            file.write(data + b"\n")
             file.flush()
             os.fsync(file.fileno())
         new.replace(self.names / f"{name}.json")
@@ -298,9 +301,9 @@ class Store:
         freed = 0
         for path in self.blobs.glob("*") if self.blobs.is_dir() else ():
             status = path.stat()
-            coming = path.name.startswith(".") and status.st_mtime > time.time() - STALE_SECONDS
+            coming = path.name.startswith(".") and status.st_ctime > time.time() - STALE_SECONDS
             if path.name.removeprefix("sha256-") not in used and not coming:
-                freed += status.st_size
+                freed += status.st_size if status.st_nlink == 1 else 0
                 path.unlink()
         for view in self.views.glob("*") if self.views.is_dir() else ():
             if view.name not in names:
@@ -319,13 +322,18 @@ def _bring(file: Path, new: Path) -> None:
 
 
 def _outside(path: Path) -> Entry:
-    if path.suffix != ".gguf" or not path.is_file():
-        raise ConfigError(f"there is no GGUF file at {path}", cure="correct the path")
-    stats = [one.stat() for one in parts_of(path) if one.exists()]
+    if (path / ONNX).is_file():
+        files = [one for one in sorted(path.iterdir()) if one.is_file()]
+    elif path.suffix == ".gguf" and path.is_file():
+        files = parts_of(path)
+    else:
+        text = f"there is no GGUF file at {path}, nor is it a folder with a {ONNX}"
+        raise ConfigError(text, cure="correct the path")
+    stats = [one.stat() for one in files if one.exists()]
     told = repr([(str(path), one.st_size, one.st_mtime_ns) for one in stats])
     return Entry(
         name=name_for(path.name),
-        path=parts_of(path)[0],
+        path=path if path.is_dir() else files[0],
         sha256=hashlib.sha256(told.encode()).hexdigest(),
         bytes=sum(one.st_size for one in stats),
         source=f"file:{path}",

@@ -20,6 +20,7 @@ from haoya.runtime.queue_settings import QueueSettings
 PAGE = 500
 """Lines read at a time."""
 
+_SAID = {"day": "budget-day", "hour": "budget-hour"}
 _KINDS = frozenset({kind_of(Admitted), kind_of(ModelAnswered)})
 
 
@@ -70,9 +71,8 @@ class Budgets:
         for use in await self.uses(person, role):
             if use.spent:
                 at = time.strftime("%H:%M", time.localtime(use.refilled))
-                return phrase(
-                    f"budget-{use.span}", language, used=use.used, limit=use.limit, time=at
-                )
+                key = _SAID[use.span]
+                return phrase(key, language, used=use.used, limit=use.limit, time=at)
         return ""
 
     async def uses(self, person: str, role: str) -> list[Use]:

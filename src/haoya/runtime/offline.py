@@ -33,6 +33,7 @@ from haoya.runtime.settings import (
     AgentSettings,
     ApiSettings,
     DeliverySettings,
+    DownloadSettings,
     Finding,
     JournalSettings,
     PartSettings,
@@ -149,6 +150,7 @@ def schema() -> Row:
         "journal": JournalSettings,
         "delivery": DeliverySettings,
         "router": RouterSettings,
+        "downloads": DownloadSettings,
         "queue": QueueSettings,
     }
     properties: Row = {name: kind.model_json_schema() for name, kind in sections.items()}

@@ -75,6 +75,7 @@ def _references(value: object) -> set[str]:
 def plain_secrets(settings: Settings) -> list[Finding]:
     """A warning for each secret that stands in the settings file in plain text."""
     tables: dict[str, Table] = {"api": {"token": settings.api.token}}
+    tables["downloads"] = settings.downloads.model_dump()
     tables |= {f"channels.{name}": part.table for name, part in settings.channels.items()}
     tables |= {f"models.{name}": part.table for name, part in settings.models.items()}
     findings: list[Finding] = []

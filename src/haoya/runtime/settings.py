@@ -107,6 +107,25 @@ class DeliverySettings(Section):
     repeat: Literal["marked", "never"] = "marked"
 
 
+class DownloadSettings(Section):
+    """`[downloads]`: other addresses for the registries of models (mirrors), and tokens for them
+    as secret references; empty is the registry's own, or what the environment says."""
+
+    huggingface: str = ""
+    huggingface_token: str = ""
+    modelscope: str = ""
+    modelscope_token: str = ""
+    ollama: str = ""
+    ollama_token: str = ""
+
+    @pydantic.field_validator("huggingface", "modelscope", "ollama")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+            raise ValueError(f"{value!r} is no address; write https://HOST")
+        return value.rstrip("/")
+
+
 class ChannelFrame(pydantic.BaseModel):
     """The keys every `[channels.NAME]` has; the rest belongs to the plugin."""
 
@@ -159,6 +178,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     journal: JournalSettings
     delivery: DeliverySettings
     router: RouterSettings
+    downloads: DownloadSettings
     queue: QueueSettings
     channels: dict[str, PartSettings]
     models: dict[str, PartSettings]
@@ -176,6 +196,7 @@ _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "journal": JournalSettings,
     "delivery": DeliverySettings,
     "router": RouterSettings,
+    "downloads": DownloadSettings,
     "queue": QueueSettings,
 }
 _FRAMES: dict[str, type[ChannelFrame | PartFrame]] = {
@@ -235,6 +256,7 @@ def read(table: Mapping[str, Any], findings: list[Finding] | None = None) -> Set
         peers=cast("PeersSettings", parsed["peers"]),
         journal=cast("JournalSettings", parsed["journal"]),
         delivery=cast("DeliverySettings", parsed["delivery"]),
+        downloads=cast("DownloadSettings", parsed["downloads"]),
         queue=cast("QueueSettings", parsed["queue"]),
         channels=_parts("channels", table, findings),
         models=models,

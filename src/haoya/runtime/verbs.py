@@ -18,7 +18,7 @@ from haoya.core.errors import ConfigError, HaoyaError, Unready
 from haoya.core.event import Asked, Received
 from haoya.core.message import text_of
 from haoya.policy.principal import Principal
-from haoya.runtime import runs
+from haoya.runtime import modelbench, runs
 from haoya.runtime.doctor import examine, part_finding
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.house import DOOR, House
@@ -52,6 +52,7 @@ class Verbs:
             "peers_list": self.peers_list,
             "peers_invite": self.peers_invite,
             "peers_remove": self.peers_remove,
+            "models_bench": self.models_bench,
             "runs_list": self.runs_list,
             "runs_show": self.runs_show,
             "why": self.why,
@@ -224,6 +225,16 @@ class Verbs:
     async def peers_remove(self, given: Mapping[str, Any]) -> Row:
         """Let a node ask no more."""
         return self._peers().remove(given)
+
+    async def models_bench(self, given: Mapping[str, Any]) -> Row:
+        """One measurement of one model."""
+        return await modelbench.bench(
+            self.house.models,
+            name=str(given["name"]),
+            test=str(given["test"]),
+            sessions=int(given.get("sessions", 1)),
+            requests=int(given.get("requests", 100)),
+        )
 
     async def runs_list(self, given: Mapping[str, Any]) -> list[Row]:
         """The latest runs."""
