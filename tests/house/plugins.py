@@ -18,8 +18,8 @@ HIDDEN = {"local"}
 HEAD = """# Plugins and their settings
 
 Written by `python -m tests.house.plugins` from the plugins themselves; do not edit.
-Every section also has `use` (the plugin) and `enabled`, channels have `access`:
-see [settings](settings.md).
+Every section also has `use` (the plugin) and `enabled`, channels have `access`, models
+`place`, prices and budgets: see [settings](settings.md).
 """
 
 

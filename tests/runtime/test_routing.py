@@ -332,3 +332,17 @@ def test_the_owner_sees_where_a_model_is_how_it_is_and_what_it_cost(tmp_path: Pa
             assert (near.place, near.rests_until, near.trouble) == ("here", NOON + 5, "broken")
 
     run(body)
+
+
+def test_a_full_queue_turns_away_one_request_and_nobody_else(tmp_path: Path) -> None:
+    async def body() -> None:
+        models = {"mine": {"use": "local"}, "cloud": CLOUD}
+        async with world(tmp_path, models=models) as w:
+            await w.fail("mine", "overloaded", retry_after=40)
+            assert w.names() == ["mine", "cloud"]
+            await w.fail("mine", "broken")
+            assert w.names() == ["cloud", "mine"]
+            await w.fail("cloud", "overloaded", retry_after=40)
+            assert w.names() == ["mine", "cloud"]
+
+    run(body)

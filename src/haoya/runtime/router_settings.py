@@ -18,8 +18,15 @@ Goal = Literal["first", "rate", "price", "success"]
 Weight = Annotated[float, Field(ge=0, le=1000)]
 Money = Annotated[float, Field(ge=0, le=1e9)]
 
-_HERE = frozenset({"local", "script", "onnx"})
+_HERE = frozenset({"local", "script"})
 """Plugins that think in this machine's own memory."""
+
+_USUAL_ADDRESS = {"ollama": "http://127.0.0.1:11434"}
+"""Where a plugin looks for its server if nothing is said, where that is this machine."""
+
+_CLOUD = ("-cloud", ":cloud")
+"""How names of models end that an Ollama on this machine passes on to its maker's servers
+(docs.ollama.com/cloud)."""
 
 
 class RouterSettings(pydantic.BaseModel):
@@ -108,7 +115,9 @@ class ModelFrame(PartFrame):
             return "here"
         if self.use == "peer":
             return "own"
-        return "here" if _is_loopback(str(table.get("base_url", ""))) else "outside"
+        address = table.get("base_url", _USUAL_ADDRESS.get(self.use, ""))
+        passed_on = str(table.get("model", "")).endswith(_CLOUD)
+        return "here" if _is_loopback(str(address)) and not passed_on else "outside"
 
     def lacks_of(self, table: Mapping[str, object]) -> frozenset[Talent]:
         """What it cannot do: as the owner says, else no pictures unless its section has

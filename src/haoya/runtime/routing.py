@@ -123,9 +123,7 @@ class Routing:
                 self._answered(event, asked, at)
             case ModelFailed():
                 self._asked.pop((conversation, event.turn), None)
-                self.cooldown.failed(event.model, event.trouble, at, event.retry_after)
-                if event.trouble != "request":
-                    self.router.learn(Measured(name=event.model, at=at, ok=False))
+                self._failed(event.model, event.trouble, at, event.retry_after)
             case _:
                 pass
 
@@ -213,9 +211,19 @@ class Routing:
         """A racer failed and the other answered: no line says so, the pause is due anyway."""
         now = self.clock()
         if isinstance(error, Rejected):
-            self.cooldown.failed(name, "refused", now)
+            self._failed(name, "refused", now)
         else:
-            self.cooldown.failed(name, error.trouble, now, error.retry_after or 0)
+            self._failed(name, error.trouble, now, error.retry_after or 0)
+
+    def _failed(self, name: str, trouble: str, at: float, retry_after: float = 0) -> None:
+        """Rest a model that failed, and think less of it; not so where it said no to one request
+        alone. A local model's queue does that too: it turns away whoever has had his share."""
+        frame = self.settings().frames.get(name)
+        if trouble == "overloaded" and frame and frame.use == "local":
+            trouble = "request"
+        self.cooldown.failed(name, trouble, at, retry_after)
+        if trouble != "request":
+            self.router.learn(Measured(name=name, at=at, ok=False))
 
     def _look_at(self, settings: Settings) -> None:
         """Take in changed settings, and models that were opened anew."""
