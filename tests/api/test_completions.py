@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from haoya.api.completions import Written
+from haoya.api.agent import Written
 from haoya.api.replies import BODY_BYTES
 from tests.api.daemon import MODEL, SECONDS, Daemon, ModelServer, answer, ask, until
 

@@ -1,27 +1,29 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Nobody gets past the guard who should not, whatever they send."""
 
+import socket
 import stat
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from haoya.api.app import WAYS, public_ways
+from haoya.api.app import SHORT_WAYS, WAYS, public_ways
 from haoya.api.auth import FAILURES, HEADERS, REFUSAL, Failures, token_of
 from haoya.core.errors import ConfigError
 from haoya.runtime.home import Home
 from tests.api.daemon import Daemon
 
 PUBLIC = {"/healthz", "/readyz", "/api/session", "/"}
-GUARDED = [way for way in WAYS if way.scope != "public"]
+GUARDED = [way for way in (*WAYS, *SHORT_WAYS) if way.scope != "public"]
 
 
 def path(template: str) -> str:
-    return template.replace("{verb}", "status").replace("{name}", "haoya")
+    return template.replace("{verb}", "status").replace("{name:path}", "haoya")
 
 
 def test_every_way_declares_a_scope_and_few_are_public() -> None:
+    assert all(way.scope == "session-or-token" for way in SHORT_WAYS)
     public = {way.path for way in WAYS if way.scope == "public"}
     page = {p for p in public if p.endswith((".mjs", ".js", ".css", ".svg"))}
     assert public - page == PUBLIC
@@ -83,6 +85,18 @@ def test_the_token_opens_and_its_scheme_may_be_written_small(daemon: Daemon) -> 
         for scheme in ("Bearer", "bearer"):
             reply = client.get("/v1/models", headers={"Authorization": f"{scheme} {daemon.token}"})
             assert reply.json()["data"][0]["id"] == "haoya"
+
+
+@pytest.mark.parametrize("right", ["authorization", "x-api-key"])
+def test_the_token_opens_as_x_api_key_whatever_the_other_header_says(
+    daemon: Daemon, right: str
+) -> None:
+    given = {"authorization": "Bearer wrong", "x-api-key": "wrong"}
+    given[right] = given[right].replace("wrong", daemon.token)
+    with daemon.client() as client:
+        assert client.get("/v1/models", headers={right: given[right]}).status_code == 200
+        assert client.get("/v1/models", headers=given).status_code == 200
+        assert client.get("/v1/models", headers={"x-api-key": "wrong"}).status_code in (401, 429)
 
 
 @pytest.mark.parametrize(
@@ -207,3 +221,20 @@ def test_a_bad_request_line_is_answered_and_the_next_one_served(daemon: Daemon) 
         client.get("/healthz", headers={"X-Long": "x" * 200_000}).raise_for_status()
     with daemon.client() as client:
         assert client.get("/healthz").json()["ok"] is True
+
+
+def test_a_head_without_end_is_cut_off(daemon: Daemon) -> None:
+    with socket.create_connection(("127.0.0.1", daemon.port), timeout=20) as line:
+        line.sendall(b"GET / HTTP/1.1\r\nX-Long: ")
+        with pytest.raises(OSError):
+            for _ in range(1000):
+                line.sendall(b"x" * 10_000)
+
+
+@pytest.mark.parametrize("upgrade", ["websocket", "h2c", "nonsense"])
+def test_a_wish_to_speak_another_protocol_is_answered_in_this_one(
+    daemon: Daemon, upgrade: str
+) -> None:
+    with daemon.owner() as owner:
+        headers = {"Connection": "Upgrade", "Upgrade": upgrade}
+        assert owner.get("/v1/models", headers=headers).status_code == 200

@@ -70,6 +70,14 @@ ANSWERS: dict[str, Any] = {
         }
     ],
     "channels_list": [{"name": "tg", "use": "telegram", "state": "open", "capabilities": {}}],
+    "queue": {
+        "lanes": [{"name": "main", "seats": 4, "running": 2, "waiting": 3, "frozen": True}],
+        "people": [{"person": "tg:7", "urgency": "chat", "running": 1, "waiting": 3}],
+        "budgets": [
+            {"person": "tg:7", "span": "day", "used": 1200, "limit": 1000, "refilled": NOW},
+            {"person": "tg:1", "span": "hour", "used": 5, "limit": None, "refilled": NOW},
+        ],
+    },
     "runs_list": [
         {
             "turn": 9,

@@ -24,6 +24,8 @@ READING = [
     (("pair", "list"), "小明"),
     (("asks",), "haoya asks yes 4"),
     (("channels", "list"), "telegram"),
+    (("queue",), "1,200 / 1,000"),
+    (("queue",), "2/4 running, 3 waiting"),
     (("runs", "list"), "hi there"),
     (("runs", "show", "9"), "received"),
     (("why", "m1"), "it waits for the model"),

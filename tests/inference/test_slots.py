@@ -28,6 +28,19 @@ def test_the_longest_unused_leaves_and_is_stored() -> None:
     assert place == Placement(slot=1, leaving="b", fresh=True)
 
 
+def test_many_conversations_of_one_person_push_out_each_other() -> None:
+    slots = Slots(3)
+    came = [("mine", "polite"), *((f"greedy {number}", "greedy") for number in range(9))]
+    for name, person in came:
+        place = slots.take(name, person)
+        assert place is not None
+        slots.free(place.slot, known=True)
+    assert slots.take("mine", "polite") == Placement(slot=0)
+    slots.free(0, known=True)
+    newcomer = slots.take("new", "newcomer")
+    assert newcomer is not None and newcomer.leaving.startswith("greedy")
+
+
 def test_what_is_on_disk_already_is_not_stored_again() -> None:
     slots = Slots(1)
     place = slots.take("a")

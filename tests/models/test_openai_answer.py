@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from haoya.core.errors import Unready
 from haoya.core.tool import CallDelta, Delta, Finish, TextDelta, Usage
+from haoya.models._wire.thoughts import Spoken
 from haoya.models.openai.answer import Answer
-from haoya.models.openai.thoughts import Spoken
 
 
 def chunk(delta: dict[str, Any] | None = None, reason: str | None = None, **more: Any) -> bytes:
@@ -90,9 +90,9 @@ def test_thoughts_are_dropped_however_the_text_is_cut(
     text = thoughts + words
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     at_once, in_pieces = Spoken(), Spoken()
-    whole = at_once.feed(text) + at_once.finish()
-    cut = "".join(in_pieces.feed(text[a:b]) for a, b in itertools.pairwise(edges))
-    assert cut + in_pieces.finish() == whole
+    whole = at_once.feed(text)[1] + at_once.finish()[1]
+    cut = "".join(in_pieces.feed(text[a:b])[1] for a, b in itertools.pairwise(edges))
+    assert cut + in_pieces.finish()[1] == whole
     if "<think" not in words:
         assert whole == (words.lstrip() if "</think>" in thoughts else text)
 
@@ -110,7 +110,7 @@ def test_thoughts_are_dropped_however_the_text_is_cut(
 )
 def test_only_blocks_at_the_start_are_thoughts(text: str, words: str) -> None:
     spoken = Spoken()
-    assert "".join(map(spoken.feed, text)) + spoken.finish() == words
+    assert "".join(spoken.feed(letter)[1] for letter in text) + spoken.finish()[1] == words
 
 
 @pytest.mark.parametrize(

@@ -236,3 +236,62 @@ def test_what_the_terminal_writes_the_house_reads(tmp_path: Path) -> None:
     table = {"agent": {"name": "Ada"}, "channels": {"i": {"use": "irc", "access": ["7"]}}}
     found = load(home_with(tmp_path, tomlkit.dumps(table)))
     assert found.agent.name == "Ada" and not found.findings
+
+
+def test_rules_about_what_may_leave_are_judged_with_the_rest(tmp_path: Path) -> None:
+    text = """
+[policy]
+leave = { "tq:1" = "here" }
+[channels.tg]
+use = "irc"
+host = "h"
+nick = "n"
+[models.main]
+use = "openai"
+base_url = "https://api.example.org/v1"
+model = "m"
+"""
+    found = [one for one in check(home_with(tmp_path, text)) if one.id == "policy-leave"]
+    assert [one.severity for one in found] == ["warning", "warning"]
+    assert "no channel 'tq'" in found[0].message
+    assert "no model in [agent] model is here" in found[1].message
+    sound(found)
+
+
+@pytest.mark.parametrize(
+    ("part", "place"),
+    [
+        ({"use": "script"}, "here"),
+        ({"use": "local"}, "here"),
+        ({"use": "peer"}, "own"),
+        ({"use": "openai", "base_url": "http://127.0.0.1:1/v1"}, "here"),
+        ({"use": "openai", "base_url": "http://[::1]:1/v1"}, "here"),
+        ({"use": "openai", "base_url": "http://localhost:1/v1"}, "here"),
+        ({"use": "openai", "base_url": "http://192.168.1.2/v1"}, "outside"),
+        ({"use": "openai", "base_url": "http://127.0.0.1.example.org/v1"}, "outside"),
+        ({"use": "openai", "base_url": "http://127.0.0.1@example.org/v1"}, "outside"),
+        ({"use": "openai", "base_url": 7}, "outside"),
+        ({"use": "some-plugin"}, "outside"),
+        ({"use": "some-plugin", "place": "own"}, "own"),
+    ],
+)
+def test_where_a_model_thinks_is_told_by_its_section(part: dict[str, Any], place: str) -> None:
+    found = read({"models": {"m": part}})
+    assert found.frames["m"].place_of(found.models["m"].table) == place
+    assert "place" not in found.models["m"].table
+
+
+def test_a_new_price_changes_nothing_for_the_part_itself() -> None:
+    one = read({"models": {"m": {"use": "script", "price_in": 1}}})
+    other = read({"models": {"m": {"use": "script", "price_in": 2, "lacks": ["tools"]}}})
+    assert one.models == other.models
+    assert one.frames != other.frames
+
+
+def test_weights_are_presets_or_numbers() -> None:
+    assert read({"router": {"prefer": "price"}}).router.weights.price == 0.6
+    found = read({"router": {"prefer": {"first": 2}}})
+    assert (found.router.weights.first, found.router.weights.price) == (2, 0)
+    found = read({"router": {"prefer": {"size": 2}, "hedge_seconds": 1}})
+    assert told(found)
+    assert found.router.hedge_seconds == 1

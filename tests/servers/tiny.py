@@ -176,8 +176,8 @@ def make_lora(path: Path, shape: Shape = Shape(), rank: int = 4) -> Path:  # noq
         narrow = source.standard_normal((rank, shape.feed_forward)) / shape.feed_forward**0.5
         wide = source.standard_normal((shape.hidden, rank))
         wide[0] = 0
-        made.append(_tensor(f"{name}.lora_a", narrow.astype(np.float32), F32))
-        made.append(_tensor(f"{name}.lora_b", wide.astype(np.float32), F32))
+        made.append(tensor(f"{name}.lora_a", narrow.astype(np.float32), F32))
+        made.append(tensor(f"{name}.lora_b", wide.astype(np.float32), F32))
     metadata: dict[str, Value] = {
         "general.architecture": shape.architecture,
         "general.type": "adapter",
@@ -248,7 +248,7 @@ def _write(path: Path, shape: Shape, tensors: dict[str, Array], more: dict[str, 
             ("q_proj.weight", "k_proj.weight")
         )
         ours = _interleaved(array, shape.head) if turned else array
-        made.append(_tensor(_name(theirs), ours, F16 if array.ndim == 2 else F32))
+        made.append(tensor(_name(theirs), ours, F16 if array.ndim == 2 else F32))
     return write(path, {**metadata, **more}, made)
 
 
@@ -258,7 +258,7 @@ def _interleaved(array: Array, head: int) -> Array:
     return array.reshape(rows // head, 2, head // 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
 
-def _tensor(name: str, array: Array, kind: int) -> Tensor:
+def tensor(name: str, array: Array, kind: int) -> Tensor:
     def pieces() -> Iterator[bytes]:
         yield array.astype(np.float16 if kind == F16 else np.float32).tobytes()
 

@@ -4,6 +4,7 @@
 import asyncio
 import json
 
+from haoya.core.tool import Prompt
 from haoya.models.openai.request import encode
 from haoya.tools import clock, memory, message
 from haoya.tools.files import tools as files
@@ -16,7 +17,7 @@ SPECS = (
 
 
 def test_the_default_tools_fit_into_1900_characters() -> None:
-    body = json.loads(asyncio.run(encode("m", [], SPECS)))
+    body = json.loads(asyncio.run(encode("m", Prompt(lines=(), tools=SPECS))))
     text = json.dumps(body["tools"], separators=(",", ":"))
     assert len(text) <= 1900
     assert tokens(text) <= 560

@@ -28,7 +28,7 @@ from haoya.core.event import (
     ToolStarted,
 )
 from haoya.core.phrases import Language, phrase
-from haoya.core.ports import Model, Tool
+from haoya.core.ports import Hedges, Model, Tool
 from haoya.core.tool import (
     CallDelta,
     Delta,
@@ -54,8 +54,10 @@ RESULT_CHARACTERS = 16_000
 
 
 class Lent(msgspec.Struct, frozen=True, kw_only=True):
-    """What the house lends a turn. `models` in the order of failover, `judge` a function of the
-    tool's spec and the call, `system` the whole system prompt, `max_steps` model calls a turn."""
+    """What the house lends a turn. `models` in the order of failover: all steps ask the same one
+    while it answers (it has the turn in its cache), one that failed goes to the end. `judge` is a
+    function of the tool's spec and the call, `system` the whole system prompt, `max_steps` model
+    calls a turn."""
 
     models: Sequence[tuple[str, Model]]
     tools: Mapping[str, Tool[Any]]
@@ -137,15 +139,18 @@ class _Turn:
         self.number = number
         self.groups = groups
         self.lent = lent
+        self.models = list(lent.models)
         self.specs = tuple(tool.spec for tool in lent.tools.values())
 
     async def think(self, step: int) -> AsyncGenerator[Step | TextDelta | Retracted, None]:
         """Ask the models one after the other until one has answered."""
         refusal, failure = "", ""
-        waiting = list(self.lent.models)
+        waiting = list(self.models)
         retried = False
         while waiting:
-            name, model = waiting.pop(0)
+            pair = waiting.pop(0)
+            model = pair[1]
+            name = _speaker(*pair)
             prompt, since, estimate = self.prompt(model)
             why = self.lent.why.get(name, "")
             yield (
@@ -167,14 +172,18 @@ class _Turn:
             except (Unready, Rejected) as error:
                 if said.text:
                     yield Retracted()
-                yield (_failed(self.number, step, name, error),)
+                yield (_failed(self.number, step, _speaker(*pair), error),)
                 if isinstance(error, Rejected):
                     refusal = refusal or str(error)
-                elif error.again and not retried:
-                    retried = True
-                    waiting.insert(0, (name, model))
                 failure = failure or str(error)
+                if isinstance(error, Unready) and error.again and not retried:
+                    retried = True
+                    waiting.insert(0, pair)
+                else:
+                    self.models.remove(pair)
+                    self.models.append(pair)
                 continue
+            said.model = _speaker(*pair)
             yield self.conclude(step, said)
             return
         yield (Answer(text=self.apology(refusal, failure)),)
@@ -339,6 +348,11 @@ class _Said:
             echo=self.finish.echo,
             notes=self.finish.notes,
         )
+
+
+def _speaker(name: str, model: Model) -> str:
+    """The part that speaks where a model of that name is asked: itself, but for one of several."""
+    return model.speaker if isinstance(model, Hedges) else name
 
 
 def _failed(turn: int, step: int, model: str, error: Unready | Rejected) -> ModelFailed:

@@ -10,11 +10,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from haoya.api.answering import answering
 from haoya.api.auth import Guard
+from haoya.api.bare import model, models
 from haoya.api.chat import call, events, say
-from haoya.api.completions import complete, model, models
+from haoya.api.embeddings import counting, embedding
 from haoya.api.entry import sign_in, sign_out, signed_in
 from haoya.api.health import healthz, readyz
 from haoya.api.history import history
@@ -22,9 +24,13 @@ from haoya.api.metrics import metrics
 from haoya.api.pages import FILES, page
 from haoya.api.replies import Refusal, on_house_error, on_http_error, on_refusal
 from haoya.api.window import Window
+from haoya.api.wires.chat import CHAT
+from haoya.api.wires.messages import MESSAGES
+from haoya.api.wires.responses import RESPONSES
 from haoya.core.errors import HaoyaError
 
-Scope = Literal["public", "session-or-token"]
+Needed = Literal["public", "session-or-token"]
+Endpoint = Callable[[Request], Awaitable[Response | ASGIApp]]
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -32,8 +38,17 @@ class Way(msgspec.Struct, frozen=True):
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
-    scope: Scope
-    endpoint: Callable[[Request], Awaitable[Response | ASGIApp]]
+    scope: Needed
+    endpoint: Endpoint
+
+
+class ShortWay(msgspec.Struct, frozen=True):
+    """A way past the framework: an exact path, and what makes the ASGI endpoint of a window."""
+
+    method: Literal["POST"]
+    path: str
+    scope: Needed
+    made: Callable[[Window], ASGIApp]
 
 
 WAYS = (
@@ -45,13 +60,21 @@ WAYS = (
     Way("DELETE", "/api/session", "session-or-token", sign_out),
     Way("GET", "/metrics", "session-or-token", metrics),
     Way("GET", "/v1/models", "session-or-token", models),
-    Way("GET", "/v1/models/{name}", "session-or-token", model),
-    Way("POST", "/v1/chat/completions", "session-or-token", complete),
+    Way("GET", "/v1/models/{name:path}", "session-or-token", model),
     Way("GET", "/api/history", "session-or-token", history),
     Way("GET", "/api/events", "session-or-token", events),
     Way("POST", "/api/say", "session-or-token", say),
     Way("POST", "/api/call/{verb}", "session-or-token", call),
 )
+
+SHORT_WAYS = (
+    ShortWay("POST", "/v1/chat/completions", "session-or-token", lambda w: answering(w, CHAT)),
+    ShortWay("POST", "/v1/responses", "session-or-token", lambda w: answering(w, RESPONSES)),
+    ShortWay("POST", "/v1/messages", "session-or-token", lambda w: answering(w, MESSAGES)),
+    ShortWay("POST", "/v1/messages/count_tokens", "session-or-token", counting),
+    ShortWay("POST", "/v1/embeddings", "session-or-token", embedding),
+)
+"""What programs ask a thousand times; Starlette's own machinery costs as much as all the rest."""
 
 
 def app_of(window: Window) -> ASGIApp:
@@ -66,7 +89,13 @@ def app_of(window: Window) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     app.state.window = window
-    return Guard(app, window, public_ways())
+    short = {way.path: way.made(window) for way in SHORT_WAYS}
+
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = short.get(scope["path"]) if scope["method"] == "POST" else None
+        await (endpoint or app)(scope, receive, send)
+
+    return Guard(routed, window, public_ways())
 
 
 def public_ways() -> frozenset[tuple[str, str]]:

@@ -12,9 +12,10 @@ import secrets
 import time
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from haoya.api.session import write_private
@@ -23,13 +24,14 @@ from haoya.runtime.home import Home
 from haoya.runtime.secrets import resolve
 
 REFUSAL = (
-    b'{"error":{"message":"Not signed in. Run `haoya open`, or send the token of the API as '
-    b'`Authorization: Bearer`.","type":"authentication_error","param":null,'
-    b'"code":"invalid_api_key","cure":"haoya open","kind":"Rejected"}}'
+    b'{"type":"error","error":{"message":"Not signed in. Run `haoya open`, or send the token of '
+    b'the API as `Authorization: Bearer` or `x-api-key`.","type":"authentication_error",'
+    b'"param":null,"code":"invalid_api_key","cure":"haoya open","kind":"Rejected"}}'
 )
 TOO_MANY = (
-    b'{"error":{"message":"Too many wrong keys; wait a minute.","type":"rate_limit_error",'
-    b'"param":null,"code":"rate_limit_exceeded","cure":"","kind":"Throttled"}}'
+    b'{"type":"error","error":{"message":"Too many wrong keys; wait a minute.",'
+    b'"type":"rate_limit_error","param":null,"code":"rate_limit_exceeded","cure":"",'
+    b'"kind":"Throttled"}}'
 )
 FAILURES = 20
 FAILURE_SECONDS = 60.0
@@ -51,6 +53,10 @@ HEADERS = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
+
+
+_RAW = [(name.lower().encode(), value.encode()) for name, value in HEADERS]
+_NO_STORE = (b"cache-control", b"no-store")
 
 
 def token_of(home: Home, wanted: str) -> str:
@@ -124,12 +130,12 @@ class Guard:
 
     def _known(self, scope: Scope, headers: Headers) -> tuple[bool, bool]:
         """Whether the request bears a good key, and whether it bears a wrong token (a session
-        that has ended is no wrong token)."""
+        that has ended is no wrong token). Anthropic's clients send the token as `x-api-key`."""
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme:
-            good = scheme.lower() == "bearer" and hmac.compare_digest(
-                _digest(given.strip()), self.digest
-            )
+        keys = [given.strip()] if scheme.lower() == "bearer" else []
+        keys += headers.getlist("x-api-key")
+        if scheme or keys:
+            good = any(hmac.compare_digest(_digest(key), self.digest) for key in keys)
             return good, not good
         cookie = session_cookie(headers, self.window.cookie)
         known = bool(cookie) and self.window.sessions.knows(cookie)
@@ -168,14 +174,19 @@ def _with_headers(send: Send) -> Send:
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in HEADERS:
-                headers[name] = value
-            headers.setdefault("Cache-Control", "no-store")
-            headers["Date"] = formatdate(usegmt=True)
+            headers = [*message.get("headers", ()), *_RAW, (b"date", _date(int(time.time())))]
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append(_NO_STORE)
+            message["headers"] = headers
         await send(message)
 
     return sending
+
+
+@lru_cache(maxsize=1)
+def _date(now: int) -> bytes:
+    """The `Date` of this second."""
+    return formatdate(now, usegmt=True).encode()
 
 
 async def _answer(send: Send, status: int, body: bytes, *more: tuple[str, str]) -> None:

@@ -7,18 +7,32 @@ from typing import TypeVar
 import msgspec
 import pydantic
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from haoya.core.errors import ConfigError, HaoyaError, Unready
+from haoya.core.errors import ConfigError, HaoyaError, Rejected, Trouble, Unready
 
-BODY_BYTES = 10_000_000
-"""The largest body that is read."""
+BODY_BYTES = 32_000_000
+"""The largest body that is read; the largest that Anthropic's API takes."""
 
 RETRY_SECONDS = 2
 """What a client is told to wait where nobody asked for a certain time."""
 
-_TYPES = {401: "authentication_error", 429: "rate_limit_error", 503: "service_unavailable_error"}
+_TYPES = {
+    401: "authentication_error",
+    429: "rate_limit_error",
+    502: "server_error",
+    503: "service_unavailable_error",
+    504: "server_error",
+}
+
+TROUBLES: dict[Trouble, tuple[int, str]] = {
+    "throttled": (429, "rate_limit_exceeded"),
+    "timeout": (504, "timeout"),
+    "request": (400, "refused_by_model"),
+}
+"""Status and code for what is the matter with a model; all else is 503, come again."""
 
 Body = TypeVar("Body", bound=pydantic.BaseModel)
 
@@ -51,33 +65,40 @@ def reply(body: object, status: int = 200, headers: dict[str, str] | None = None
     return Response(data, status, headers, "application/json")
 
 
-def fault_of(error: HaoyaError) -> tuple[int, Fault]:
+def fault_of(error: HaoyaError | Refusal) -> tuple[int, Fault]:
     """The status and the words for an error of ours."""
+    if isinstance(error, Refusal):
+        kind = _TYPES.get(error.status, "invalid_request_error")
+        return error.status, Fault(
+            message=str(error), type=kind, param=error.param or None, code=error.code or None
+        )
     kind = type(error).__name__
     if isinstance(error, Unready):
-        return 503, Fault(message=str(error), type=_TYPES[503], code="unready", kind=kind)
+        status, code = TROUBLES.get(error.trouble, (503, "unready"))
+        fault = Fault(message=str(error), code=code, kind=kind)
+        return status, msgspec.structs.replace(fault, type=_TYPES.get(status, fault.type))
+    if isinstance(error, Rejected):  # the owner's key for a server, not the client's for us
+        return 502, Fault(message=str(error), type=_TYPES[502], code="model_refused", kind=kind)
     cure = error.cure if isinstance(error, ConfigError) else ""
     return 400, Fault(message=str(error), cure=cure, kind=kind)
 
 
 def failed(status: int, fault: Fault, retry_after: float | None = None) -> Response:
     """An error as a response; 503 and 429 say when to come back."""
-    headers: dict[str, str] = {}
-    if status in (429, 503):
-        headers["Retry-After"] = str(math.ceil(retry_after or RETRY_SECONDS))
-    return reply({"error": fault}, status, headers)
+    return reply({"error": fault}, status, again(status, retry_after))
+
+
+def again(status: int, retry_after: float | None = None) -> dict[str, str]:
+    """The header that says when to come back, where the status is one that passes."""
+    if status not in (429, 503, 529):
+        return {}
+    return {"Retry-After": str(math.ceil(retry_after or RETRY_SECONDS))}
 
 
 async def on_refusal(_: Request, error: Exception) -> Response:
     """Starlette's handler for `Refusal`."""
     assert isinstance(error, Refusal)
-    fault = Fault(
-        message=str(error),
-        type=_TYPES.get(error.status, "invalid_request_error"),
-        param=error.param or None,
-        code=error.code or None,
-    )
-    return failed(error.status, fault)
+    return failed(*fault_of(error))
 
 
 async def on_house_error(_: Request, error: Exception) -> Response:
@@ -97,26 +118,39 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     return failed(error.status_code, Fault(message=message, code=code))
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(scope: Scope, receive: Receive) -> bytes:
     """The whole body; 413 past `BODY_BYTES`, without having read more than that."""
-    declared = request.headers.get("content-length", "0")
-    data = bytearray()
+    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if not declared.isdigit() or int(declared) <= BODY_BYTES:
-        try:
-            async for chunk in request.stream():
-                data += chunk
-                if len(data) > BODY_BYTES:
-                    break
-            else:
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            return message.get("body", b"")
+        data = bytearray()
+        while message["type"] == "http.request" and len(data) <= BODY_BYTES:
+            data += message.get("body", b"")
+            if not message.get("more_body"):
                 return bytes(data)
-        except ClientDisconnect as error:
-            raise Refusal(400, "the body ended early") from error
+            message = await receive()
+        if len(data) <= BODY_BYTES:
+            raise Refusal(400, "the body ended early")
     raise Refusal(413, f"the body is larger than {BODY_BYTES} bytes", code="body_too_large")
+
+
+async def send_json(
+    send: Send, body: bytes, status: int = 200, headers: dict[str, str] | None = None
+) -> None:
+    """A JSON response without the framework around it."""
+    raw = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    raw += [
+        (name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def parsed(request: Request, shape: type[Body]) -> Body:
     """The JSON body as `shape`; 400 naming every fault."""
-    raw = await read_body(request)
+    raw = await read_body(request.scope, request.receive)
     try:
         return shape.model_validate_json(raw)
     except pydantic.ValidationError as error:

@@ -12,6 +12,7 @@ import uvicorn
 
 from haoya.api.app import app_of
 from haoya.api.auth import token_of
+from haoya.api.protocol import Protocol
 from haoya.api.window import Window
 from haoya.core.errors import ConfigError, Unready
 from haoya.runtime.house import House
@@ -54,7 +55,7 @@ class _Server(uvicorn.Server):
         config = uvicorn.Config(
             app_of(window),
             loop="asyncio",
-            http="h11",
+            http=Protocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -2,7 +2,7 @@
 """Responses that take their time: they end when the client hangs up or the window closes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
 from starlette.types import Receive, Scope, Send
@@ -22,8 +22,13 @@ class Left(HaoyaError):
     """The client hung up; nobody is there to be told."""
 
 
-async def attend(window: Window, receive: Receive, work: Awaitable[Result]) -> Result:
-    """Wait for `work`, but no longer than the client does.
+async def attend(
+    window: Window,
+    receive: Receive,
+    work: Awaitable[Result],
+    beside: Coroutine[None, None, None] | None = None,
+) -> Result:
+    """Wait for `work`, but no longer than the client does; `beside` runs as long as that.
 
     Raises `Left` when the client hung up and `Unready` when the window closes; `work` is
     cancelled in both cases. Errors of the house that `work` raises come out as they are.
@@ -44,14 +49,17 @@ async def attend(window: Window, receive: Receive, work: Awaitable[Result]) -> R
         async with asyncio.timeout(0 if window.closing else None) as leash:
             async with asyncio.TaskGroup() as tasks:
                 window.leashes.add(leash)
-                listening = tasks.create_task(listen())
+                others = [tasks.create_task(listen())]
+                if beside:
+                    others.append(tasks.create_task(beside))
                 try:
                     result = await work
                 except HaoyaError as error:
                     problem = error
                 finally:
                     window.leashes.discard(leash)
-                    listening.cancel()
+                    for other in others:
+                        other.cancel()
     except TimeoutError as error:
         raise (Left() if gone else Unready("haoya is stopping; ask again")) from error
     if problem:
@@ -63,7 +71,8 @@ class EventStream:
     """An ASGI response of server-sent events (HTML Living Standard, 9.2).
 
     `play` writes them. The response begins with the first of them, so that what goes wrong
-    before is still a plain error. `farewell` makes the last words of an error after that.
+    before is still a plain error. `farewell` makes the last words of an error after that. With
+    `beats` a comment shows every `BEAT_SECONDS` that it lives.
     """
 
     def __init__(
@@ -72,8 +81,11 @@ class EventStream:
         play: Callable[[Write], Awaitable[None]],
         farewell: Callable[[HaoyaError], bytes] = lambda _: b"",
         headers: dict[str, str] | None = None,
+        *,
+        beats: bool = False,
     ) -> None:
         self.window = window
+        self.beats = beats
         self.play = play
         self.farewell = farewell
         head = {"content-type": "text/event-stream", "x-accel-buffering": "no", **(headers or {})}
@@ -89,8 +101,14 @@ class EventStream:
                 await send({"type": "http.response.start", "status": 200, "headers": self.head})
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(BEAT_SECONDS)
+                await write(b": working\n\n")
+
+        beside = beat() if self.beats else None
         try:
-            await attend(self.window, receive, self.play(write))
+            await attend(self.window, receive, self.play(write), beside)
         except Left:
             return
         except HaoyaError as error:

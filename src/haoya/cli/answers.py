@@ -48,13 +48,18 @@ class ChannelState(Answer, frozen=True, kw_only=True):
 
 
 class ModelState(Answer, frozen=True, kw_only=True):
-    """One model: `name` is the owner's, `model` the server's."""
+    """One model: `name` is the owner's, `model` the server's; `rests_until` in Unix seconds, -1
+    until its settings change."""
 
     name: str = ""
     use: str = ""
     model: str = ""
     state: str = ""
     reason: str = ""
+    place: str = ""
+    rests_until: float = 0
+    trouble: str = ""
+    spent_month: float = 0
 
 
 class Api(Answer, frozen=True, kw_only=True):
@@ -147,6 +152,38 @@ class ChannelTest(Answer, frozen=True, kw_only=True):
     steps: list[ChannelStep] = []
 
 
+class Invitation(Answer, frozen=True, kw_only=True):
+    """`peers_invite`: what the other node must be told; the token is shown this once."""
+
+    name: str = ""
+    models: list[str] = []
+    token: str = ""
+    address: str = ""
+    fingerprint: str = ""
+    listens: bool = False
+
+
+class PeerState(Answer, frozen=True, kw_only=True):
+    """A node that may ask; `last` in Unix seconds."""
+
+    name: str = ""
+    models: list[str] = []
+    at: float = 0
+    connections: int = 0
+    asked: int = 0
+    last: float = 0
+
+
+class PeerList(Answer, frozen=True, kw_only=True):
+    """`peers_list`."""
+
+    address: str = ""
+    open: bool = False
+    reason: str = ""
+    fingerprint: str = ""
+    peers: list[PeerState] = []
+
+
 class RunLine(Answer, frozen=True, kw_only=True):
     """A line of the journal as `runs_show` tells it."""
 
@@ -203,3 +240,43 @@ class Link(Answer, frozen=True, kw_only=True):
     """`link`: a fresh address of the window, good once."""
 
     url: str = ""
+
+
+class LaneState(Answer, frozen=True, kw_only=True):
+    """One local model's lane: chats and work in the background, running and waiting."""
+
+    name: str = ""
+    seats: int = 0
+    running: int = 0
+    waiting: int = 0
+    background: int = 0
+    background_waiting: int = 0
+    frozen: bool = False
+
+
+class Asking(Answer, frozen=True, kw_only=True):
+    """Who has requests in the queue."""
+
+    person: str = ""
+    urgency: str = ""
+    running: int = 0
+    waiting: int = 0
+
+
+class Used(Answer, frozen=True, kw_only=True):
+    """Tokens somebody has used in the present `span` (day, hour); `limit` None for any."""
+
+    person: str = ""
+    span: str = ""
+    used: int = 0
+    limit: int | None = None
+    refilled: float = 0
+    spent: bool = False
+
+
+class Queue(Answer, frozen=True, kw_only=True):
+    """`queue`."""
+
+    lanes: list[LaneState] = []
+    people: list[Asking] = []
+    budgets: list[Used] = []

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The daemon as it is now, for people and for monitors; imports no parser of arguments."""
 
-from haoya.cli.answers import ChannelState, Finding, Status
+from haoya.cli.answers import ChannelState, Finding, ModelState, Status
 from haoya.cli.house import ask, shaped
-from haoya.cli.view import OK, Colour, View, ago, duration, paint, table
+from haoya.cli.view import OK, Colour, View, ago, clock, duration, paint, table
 from haoya.cli.wall import guarded
 from haoya.cli.words import say
 from haoya.runtime.home import home_folder
@@ -74,9 +74,7 @@ def _lines(now: Status) -> list[str]:
             *table([_channel(one) for one in now.channels]),
         ]
     if now.models:
-        rows = [
-            (one.name, one.model or one.use, state(one.state), one.reason) for one in now.models
-        ]
+        rows = [_model(one) for one in now.models]
         lines += [paint(say("status.models"), "bold"), *table(rows)]
     if now.findings:
         lines += [paint(say("status.findings"), "bold"), *findings(now.findings)]
@@ -88,6 +86,17 @@ def _lines(now: Status) -> list[str]:
     if now.asks:
         lines.append(say("status.asks", count=now.asks))
     return lines
+
+
+def _model(one: ModelState) -> tuple[str, ...]:
+    notes = [one.reason] if one.reason else []
+    if one.rests_until < 0:
+        notes.append(say("status.refused"))
+    elif one.rests_until:
+        notes.append(say("status.rests", at=clock(one.rests_until), trouble=one.trouble))
+    if one.spent_month:
+        notes.append(say("status.spent", sum=f"{one.spent_month:.2f}"))
+    return one.name, one.model or one.use, state(one.state), " · ".join(notes)
 
 
 def _channel(one: ChannelState) -> tuple[str, ...]:

@@ -50,6 +50,33 @@ PHRASES: dict[str, tuple[str, str]] = {
         "My model refused the request: {reason}. `haoya doctor` says what to change.",
         "模型拒绝了请求：{reason}。运行 `haoya doctor` 查看如何修复。",
     ),
+    "kept-here": (
+        "only models on this machine may answer here, and there is none; add one to `model` in "
+        "[agent], or change `leave` in [policy]",
+        "这里只允许使用本机上的模型，但没有可用的；请在 [agent] 的 model 中添加一个，"
+        "或修改 [policy] 的 leave",
+    ),
+    "kept-own": (
+        "only models on the owner's own machines may answer here, and there is none; add one to "
+        "`model` in [agent], or change `leave` in [policy]",
+        "这里只允许使用主人自己机器上的模型，但没有可用的；请在 [agent] 的 model 中添加一个，"
+        "或修改 [policy] 的 leave",
+    ),
+    "budget-spent": (
+        "the budget of {names} is spent; raise it in the settings, or add a model that costs "
+        "nothing to `model` in [agent]",
+        "{names} 的预算已用完；请在设置中提高预算，或在 [agent] 的 model 中添加一个免费的模型",
+    ),
+    "budget-hour": (
+        "You have used up your tokens for this hour ({used} of {limit}). There are new ones at "
+        "{time}; please send your message again then.",
+        "你这一小时的额度已经用完（{used}/{limit} 个词元）。{time} 恢复，请到时再发一次。",
+    ),
+    "budget-day": (
+        "You have used up your tokens for today ({used} of {limit}). There are new ones tomorrow "
+        "at {time}; please send your message again then.",
+        "你今天的额度已经用完（{used}/{limit} 个词元）。明天 {time} 恢复，请到时再发一次。",
+    ),
     "empty": (
         "The model gave me no words for an answer. Please say it again, perhaps differently.",
         "模型没有给出回答。请再说一次，或换个说法。",

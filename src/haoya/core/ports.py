@@ -106,6 +106,16 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class Hedges(Protocol):
+    """A model made of several parts that race for the first word."""
+
+    @property
+    def speaker(self) -> str:
+        """The part asked first, and from its first word on the one whose answer is taken."""
+        ...
+
+
+@runtime_checkable
 class Warms(Protocol):
     """A model that can make itself ready before it is asked, so that the first answer is quick."""
 
@@ -180,11 +190,15 @@ Wire = Literal["openai-chat", "openai-responses", "anthropic-messages"]
 
 
 class Relayed(Word, frozen=True, kw_only=True):
-    """The answer to a relayed request: HTTP status, content type, and the body as it comes."""
+    """The answer to a relayed request: HTTP status, content type, and the body as it comes.
+
+    `retry_after` is the server's own header of that name, empty where it sent none.
+    """
 
     status: int
     mime: str
     pieces: AsyncIterator[bytes]
+    retry_after: str = ""
 
 
 @runtime_checkable

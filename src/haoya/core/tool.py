@@ -79,6 +79,9 @@ class Sampling(Word, frozen=True, kw_only=True):
 
 Urgency = Literal["chat", "background"]
 
+Place = Literal["here", "own", "outside"]
+"""Where a model thinks: on this machine, on another machine of the owner's, or anywhere else."""
+
 
 class Prompt(Word, frozen=True, kw_only=True):
     """What a model is asked: lines to continue, tools it may call, and on whose behalf.

@@ -22,9 +22,13 @@ from typing import Literal
 import msgspec
 
 from haoya.core.errors import ConfigError
+from haoya.inference.entry import ONNX
 
 EngineName = Literal["native", "wheel", "server", "onnx"]
 CacheType = Literal["f16", "q8_0", "q4_0"]
+
+ONNX_PACKAGES = ("onnxruntime-genai", "onnxruntime-genai-cuda", "onnxruntime-genai-directml")
+"""One package for processors, one for each kind of GPU; one of them is installed at a time."""
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +109,7 @@ def engines(models: Path) -> list[Engine]:
 
 def choose(models: Path, wanted: EngineName | Literal["auto"], model: Path) -> Engine:
     """The engine for a model file; `ConfigError` where there is none."""
-    if (model / "genai_config.json").is_file():
+    if (model / ONNX).is_file():
         return _onnx()
     if not (there := engines(models)):
         raise ConfigError(
@@ -159,10 +163,11 @@ def _llama_server(name: EngineName, version: str, server: Path) -> Engine:
 
 
 def _onnx() -> Engine:
-    if (version := _installed("onnxruntime-genai")) is None:
+    version = next((found for name in ONNX_PACKAGES if (found := _installed(name))), None)
+    if version is None or _installed("llguidance") is None:
         raise ConfigError(
             "this model is for ONNX Runtime, which is not installed",
-            cure="install it: .venv/bin/python -m pip install onnxruntime-genai",
+            cure="install it into haoya's environment: pip install 'haoya[onnx]'",
         )
     python = [sys.executable, "-m", "haoya.inference.onnx.child"]
     return Engine(
@@ -172,6 +177,7 @@ def _onnx() -> Engine:
             *python,
             *("--model", launch.model, "--socket", launch.socket),
             *("--sessions", str(launch.sessions), "--context", str(launch.context_tokens)),
+            *("--threads", str(launch.cores), "--batch", str(launch.batch)),
         ],
         keeps_slots=False,
     )

@@ -11,6 +11,9 @@ import msgspec
 from haoya.core.message import Word
 from haoya.inference.gguf import PART
 
+ONNX = "genai_config.json"
+"""The file that makes a folder a model for ONNX Runtime."""
+
 NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,99}")
 SidecarKind = Literal["mmproj", "lora", "draft"]
 

@@ -106,7 +106,7 @@ async def launched(
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, str(Path(leash.__file__))),
-                *(str(limits.nice), str(limits.memory)),
+                *(str(os.getpid()), str(limits.nice), str(limits.memory)),
                 *engine.command(launch),
                 stdin=PIPE,
                 stdout=DEVNULL,

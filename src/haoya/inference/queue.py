@@ -67,20 +67,35 @@ class FairQueue:
         self, name: str, seats: int, *, pause: Callable[[bool], None] | None = None
     ) -> Generator["FairLane"]:
         """A lane while it is held; whoever still waits for it then is turned away."""
+        lane = self.open(name, seats, pause)
+        try:
+            yield lane
+        finally:
+            self._close(lane)
+
+    def open(
+        self, name: str, seats: int, pause: Callable[[bool], None] | None = None
+    ) -> "FairLane":
+        """A lane that stands as long as the queue does."""
         place = Place(name=name, seats=max(1, seats), pausable=pause is not None)
         number = self._seating.open(place)
         if pause is not None:
             self._pauses[number] = pause
-        try:
-            yield FairLane(self, number, place)
-        finally:
-            for request in self._seating.close(number):
-                error = Unready(f"{name}: it was closed while this waited", trouble="overloaded")
-                self._refuse(request, error)
-            if place.frozen_at is not None:
-                self._pause(number, frozen=False)
-            self._pauses.pop(number, None)
-            self.step()
+        return FairLane(self, number, place)
+
+    def _close(self, lane: "FairLane") -> None:
+        for request in self._seating.close(lane.number):
+            text = f"{lane.place.name}: it was closed while this waited"
+            self._refuse(request, Unready(text, trouble="overloaded"))
+        if lane.place.frozen_at is not None:
+            self._pause(lane.number, frozen=False)
+        self._pauses.pop(lane.number, None)
+        self.step()
+
+    @property
+    def terms(self) -> Terms:
+        """What holds now."""
+        return self._seating.terms()
 
     def load(self, number: int) -> float:
         """Chats running or waiting for each seat of a lane; 0 for one that is closed."""
@@ -183,19 +198,19 @@ class FairLane:
 
     def __init__(self, queue: FairQueue, number: int, place: Place) -> None:
         self._queue = queue
-        self._number = number
-        self._place = place
+        self.number = number
+        self.place = place
 
     @property
     def load(self) -> float:
         """Chats running or waiting for each seat."""
-        return self._queue.load(self._number)
+        return self._queue.load(self.number)
 
     def enter(
         self, prompt: Prompt, tokens: int
     ) -> contextlib.AbstractAsyncContextManager["FairSeat"]:
         """Wait for this request's turn."""
-        return self._queue.enter(self._number, prompt, tokens)
+        return self._queue.enter(self.number, prompt, tokens)
 
 
 class FairSeat:

@@ -130,7 +130,7 @@ class Runner:
         """
         running = await self.up()
         slots = self._slots
-        place = slots.take(prompt.conversation)
+        place = slots.take(prompt.conversation, prompt.person)
         if place is None:
             text = f"all {self.launch.sessions} sessions of the model are in use"
             raise Unready(text, trouble="overloaded", retry_after=1)

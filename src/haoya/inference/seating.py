@@ -6,6 +6,7 @@ work in the background has seats of its own, and stands still in every lane whil
 waits in any of them. `decide` says what is to be done at a moment and when to ask again.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -148,7 +149,8 @@ class Seating:
         request.ahead = line.waiting(request.lane) + sitting
         if request.urgency == "chat":
             self._seen(request.person, now)
-            request.deadline = now + self.terms().deadline
+            longest = self.terms().deadline
+            request.deadline = now + longest if longest < math.inf else None
         self.waiting[request] = None
         line.add(request)
 

@@ -22,6 +22,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Slot(msgspec.Struct):
     holds: str = ""
+    person: str = ""
     busy: bool = False
     used: int = 0
     dirty: bool = False
@@ -39,20 +40,22 @@ class Slots:
         """Slots in use."""
         return sum(slot.busy for slot in self._slots)
 
-    def take(self, conversation: str) -> Placement | None:
-        """A slot for a conversation: its own, an empty one, or the one longest unused. None where
-        all are busy. It is taken until `free`."""
+    def take(self, conversation: str, person: str = "") -> Placement | None:
+        """A slot for a conversation: its own, an empty one, or else the one longest unused of
+        whoever holds most (this `person`, where several do), so that many conversations of one
+        push out each other and not another's only one. None where all are busy. It is taken until
+        `free`."""
         own = [i for i, slot in enumerate(self._slots) if slot.holds == conversation]
         for i in own:
             if conversation and not self._slots[i].busy:
-                self._sit(i, conversation)
+                self._sit(i, conversation, person)
                 return Placement(slot=i)
         idle = [i for i, slot in enumerate(self._slots) if not slot.busy]
         if not idle:
             return None
-        i = min(idle, key=lambda i: (bool(self._slots[i].holds), self._slots[i].used))
+        i = min(idle, key=lambda i: self._worth(self._slots[i], person))
         leaving = self._slots[i].holds if self._slots[i].dirty else ""
-        self._sit(i, conversation)
+        self._sit(i, conversation, person)
         return Placement(slot=i, leaving=leaving, fresh=True)
 
     def free(self, slot: int, *, known: bool) -> None:
@@ -75,6 +78,13 @@ class Slots:
         ]
         return [(i, holds) for _, i, holds in sorted(found)]
 
-    def _sit(self, i: int, conversation: str) -> None:
+    def _worth(self, slot: _Slot, person: str) -> tuple[bool, int, bool, int]:
+        """The less, the sooner this slot is given to `person`'s next conversation."""
+        if not slot.holds:
+            return False, 0, False, slot.used
+        held = sum(other.person == slot.person for other in self._slots if other.holds)
+        return True, -held if slot.person else -1, slot.person != person, slot.used
+
+    def _sit(self, i: int, conversation: str, person: str) -> None:
         self._turn += 1
-        self._slots[i] = _Slot(holds=conversation, busy=True, used=self._turn)
+        self._slots[i] = _Slot(holds=conversation, person=person, busy=True, used=self._turn)

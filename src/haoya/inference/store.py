@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from haoya.core.errors import ConfigError
-from haoya.inference.entry import NAME, Entry, Held, Record, Sidecar, SidecarKind, name_for
+from haoya.inference.entry import NAME, ONNX, Entry, Held, Record, Sidecar, SidecarKind, name_for
 from haoya.inference.gguf import parts_of, read
 from haoya.inference.hashing import sha256_of, sync_folder
 
@@ -53,7 +53,7 @@ class Store:
         return tuple(found.values())
 
     def find(self, name: str) -> Entry:
-        """The model of that name, or the GGUF file at that absolute path.
+        """The model of that name, or the GGUF file (or ONNX folder) at that absolute path.
 
         Raises `ConfigError` that names the models there are.
         """
@@ -319,13 +319,18 @@ def _bring(file: Path, new: Path) -> None:
 
 
 def _outside(path: Path) -> Entry:
-    if path.suffix != ".gguf" or not path.is_file():
-        raise ConfigError(f"there is no GGUF file at {path}", cure="correct the path")
-    stats = [one.stat() for one in parts_of(path) if one.exists()]
+    if (path / ONNX).is_file():
+        files = [one for one in sorted(path.iterdir()) if one.is_file()]
+    elif path.suffix == ".gguf" and path.is_file():
+        files = parts_of(path)
+    else:
+        text = f"there is no GGUF file at {path}, nor is it a folder with a {ONNX}"
+        raise ConfigError(text, cure="correct the path")
+    stats = [one.stat() for one in files if one.exists()]
     told = repr([(str(path), one.st_size, one.st_mtime_ns) for one in stats])
     return Entry(
         name=name_for(path.name),
-        path=parts_of(path)[0],
+        path=path if path.is_dir() else files[0],
         sha256=hashlib.sha256(told.encode()).hexdigest(),
         bytes=sum(one.st_size for one in stats),
         source=f"file:{path}",

@@ -12,6 +12,8 @@ Without a fitting rule it says what it heard.
 """
 
 import asyncio
+import hashlib
+import math
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +22,7 @@ import msgspec
 import pydantic
 
 from haoya.core.plugin import Context, Plugin
+from haoya.core.ports import Embedding
 from haoya.core.tool import (
     CallDelta,
     Delta,
@@ -27,9 +30,13 @@ from haoya.core.tool import (
     Line,
     Prompt,
     TextDelta,
+    ThoughtDelta,
     ToolCall,
+    Urgency,
     Usage,
 )
+
+PLACES = 64
 
 _PIECE = re.compile(r"\S*\s*")
 _HOLE = re.compile(r"\{(\w+)\}")
@@ -54,6 +61,7 @@ class Rule(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     match: str = pydantic.Field(description="A regular expression")
+    think: str = pydantic.Field(default="", description="Template of thoughts before all that")
     say: str = pydantic.Field(
         default="", description="Template of the answer, said before any call"
     )
@@ -108,6 +116,8 @@ class ScriptModel:
         calling = results is None and bool(rule.calls)
         if results is not None:
             holes["results"] = "\n".join(results)
+        if results is None and (thought := _filled(rule.think, holes)):
+            yield ThoughtDelta(text=thought)
         said = _filled(rule.say if results is None else rule.after, holes)
         for word in _PIECE.findall(said):
             if word:
@@ -122,6 +132,11 @@ class ScriptModel:
         usage = Usage(prompt=heard, completion=len(said.split()))
         yield Finish(reason="tools" if calling else "stop", usage=usage, model=self.name)
 
+    async def embed(self, texts: Sequence[str], *, urgency: Urgency = "chat") -> Embedding:
+        """Texts with words in common are near each other: a word counts in one of `PLACES`."""
+        vectors = tuple(_placed(text) for text in texts)
+        return Embedding(vectors=vectors, tokens=sum(len(text.split()) for text in texts))
+
     def _rule(self, text: str) -> tuple[Rule, dict[str, str]]:
         for rule in self._settings.rules:
             if found := re.search(rule.match, text):
@@ -129,6 +144,14 @@ class ScriptModel:
                 named = {name: group or "" for name, group in found.groupdict().items()}
                 return rule, {"text": text, "0": found[0], **groups, **named}
         return Rule(match="", say="{text}"), {"text": text}
+
+
+def _placed(text: str) -> tuple[float, ...]:
+    counts = [0.0] * PLACES
+    for word in text.lower().split():
+        counts[hashlib.sha256(word.encode("utf-8", "replace")).digest()[0] % PLACES] += 1
+    size = math.sqrt(sum(count * count for count in counts)) or 1.0
+    return tuple(count / size for count in counts)
 
 
 @asynccontextmanager

@@ -25,13 +25,17 @@ from haoya.core.errors import Unready
 from haoya.core.event import Admitted, Drafted, Entry, Event, ModelAsked, kind_of
 from haoya.core.message import Address, Outbound, Text, text_of
 from haoya.core.phrases import Language, language_of, phrase
-from haoya.core.ports import Model, Tool
+from haoya.core.ports import Tool
 from haoya.core.tool import Scene, TextDelta, ToolCall, ToolSpec, Verdict
 from haoya.policy.judge import Judge
 from haoya.policy.principal import Role
 from haoya.runtime.asks import Asks
+from haoya.runtime.budgets import Budgets
 from haoya.runtime.gateway import Gateway
+from haoya.runtime.lending import wish_of
+from haoya.runtime.routing import Routing
 from haoya.runtime.settings import AgentSettings
+from haoya.runtime.sharing import Turns
 from haoya.runtime.streaming import Stream
 
 log = logging.getLogger("haoya.runtime")
@@ -49,6 +53,7 @@ WAIT_AFTER_TROUBLE = 2.0
 
 _ORDER: dict[str, int] = {"guest": 0, "member": 1, "owner": 2}
 _BEGUN = frozenset({kind_of(ModelAsked)})
+_ADMITTED = frozenset({kind_of(Admitted)})
 _READ = KINDS | {kind_of(Drafted)}
 
 
@@ -57,21 +62,19 @@ class Mind(msgspec.Struct, kw_only=True):
 
     settings: AgentSettings
     judge: Judge
-    models: dict[str, Model]
+    routing: Routing
     tools: dict[str, Tool[Any]]
     trouble: str = ""
-
-    def order(self) -> list[tuple[str, Model]]:
-        """The models that are there, in the order the owner chose."""
-        return [(name, self.models[name]) for name in self.settings.models if name in self.models]
+    """Why models that should be there are not."""
 
 
 class _Work(msgspec.Struct, frozen=True, kw_only=True):
-    """A turn to be run: what the model reads, the calls left open, the steps taken before, and
-    the network's id of a draft that still stands."""
+    """A turn to be run: what the model reads and whose words that are, the calls left open, the
+    steps taken before, and the network's id of a draft that still stands."""
 
     state: Standing
     groups: Sequence[Group]
+    people: frozenset[str]
     pending: Sequence[OpenCall]
     taken: int
     drafted: str
@@ -81,14 +84,20 @@ class Conversations:
     """Wakes and runs the workers; each conversation has at most one."""
 
     def __init__(
-        self, gateway: Gateway, mind: Callable[[], Mind], asks: Asks, tasks: asyncio.TaskGroup
+        self,
+        gateway: Gateway,
+        mind: Callable[[], Mind],
+        asks: Asks,
+        tasks: asyncio.TaskGroup,
+        budgets: Budgets | None = None,
     ) -> None:
         self.gateway = gateway
         self.mind = mind
         self.asks = asks
         self.tasks = tasks
+        self.budgets = budgets
         self.awake: dict[str, bool] = {}
-        self.slots = asyncio.Semaphore(TURNS_AT_ONCE)
+        self.slots = Turns(TURNS_AT_ONCE)
         self.turns = 0
         self.since: dict[str, int] = {}
 
@@ -107,7 +116,8 @@ class Conversations:
         while self.awake[key]:
             self.awake[key] = False
             try:
-                async with self.slots:
+                person = await self._person(address) if self.slots.full else ""
+                async with self.slots.take(key, person):
                     while await self._turn(address):
                         pass
             except Unready as error:
@@ -115,6 +125,11 @@ class Conversations:
                 await asyncio.sleep(WAIT_AFTER_TROUBLE)
                 self.awake[key] = True
         del self.awake[key]
+
+    async def _person(self, address: Address) -> str:
+        """Who spoke last in a conversation, for a fair order of those who wait."""
+        last = await self.gateway.journal.read(address.key, last=1, kinds=_ADMITTED)
+        return last[0].event.person if last and isinstance(last[0].event, Admitted) else ""
 
     async def _turn(self, address: Address) -> bool:
         """Run one turn to its end or pause; whether another one waits behind it. What comes
@@ -159,6 +174,7 @@ class Conversations:
         return _Work(
             state=state,
             groups=groups_of(entries, state.turn, address),
+            people=frozenset(e.event.person for e in entries if isinstance(e.event, Admitted)),
             pending=open_calls(entries, state.turn),
             taken=steps_taken(entries, state.turn),
             drafted=_drafted_before(entries, f"{address.key}:{state.turn}"),
@@ -168,7 +184,10 @@ class Conversations:
         """Drive the turn: write each step before asking for the next. Whether more waits."""
         self.turns += 1
         state = work.state
-        lent = self._lent(address, state, language)
+        if not work.taken and (text := await self._spent(state, language)):
+            await self._say(address, state, text)
+            return state.more
+        lent = self._lent(address, work, language)
         thinking = turn(state.turn, work.groups, work.pending, lent, taken=work.taken)
         async with aclosing(thinking) as steps:
             async for step in steps:
@@ -183,9 +202,18 @@ class Conversations:
                             return False
         return state.more
 
+    async def _spent(self, state: Standing, language: Language) -> str:
+        """What to say instead of thinking where a budget is used up; else nothing."""
+        if self.budgets is None:
+            return ""
+        reads = [entry.event for entry in state.reads if isinstance(entry.event, Admitted)]
+        role = least([read.role for read in reads])
+        return await self.budgets.refusal(reads[-1].person, role, language)
+
     async def _write(self, address: Address, state: Standing, step: Step, stream: Stream) -> bool:
         """Put a step into the journal; false when the turn pauses for the owner."""
         events: list[Event] = []
+        routing = self.mind().routing
         for item in step:
             if isinstance(item, Answer):
                 await stream.end()
@@ -197,6 +225,7 @@ class Conversations:
                 return False
             if isinstance(item, ModelAsked):
                 self._remember(address.key, item.since)
+            routing.note(address.key, item, self.gateway.clock())
             events.append(item)
         await self.gateway.journal.append(address, *events)
         return True
@@ -230,9 +259,10 @@ class Conversations:
         if len(self.since) > REMEMBERED:
             del self.since[next(iter(self.since))]
 
-    def _lent(self, address: Address, state: Standing, language: Language) -> Lent:
+    def _lent(self, address: Address, work: _Work, language: Language) -> Lent:
         """What this turn may use: as much as the least trusted of those it answers."""
         mind = self.mind()
+        state = work.state
         reads = [entry.event for entry in state.reads if isinstance(entry.event, Admitted)]
         role = least([read.role for read in reads])
         person = reads[-1].person
@@ -243,15 +273,21 @@ class Conversations:
         def scene(call: str) -> Scene:
             return Scene(address=address, person=person, turn=state.turn, call=call)
 
+        system = system_prompt(mind.settings.name, mind.settings.prompt)
+        wish = wish_of(
+            address, work.people, work.groups, mind.tools, system=system, language=language
+        )
+        lending = mind.routing.lend(wish, mind.trouble)
         return Lent(
-            models=mind.order(),
+            models=lending.models,
+            why=lending.why,
             tools=mind.tools,
             judge=judge,
-            system=system_prompt(mind.settings.name, mind.settings.prompt),
+            system=system,
             scene=scene,
             language=language,
             max_steps=mind.settings.max_steps,
-            trouble=mind.trouble,
+            trouble=lending.trouble or mind.trouble,
         )
 
 

@@ -52,6 +52,11 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
         """The bearer token of the HTTP API, made at first start."""
         return self.folder / "state" / "api-token"
 
+    @property
+    def peers(self) -> Path:
+        """The other nodes of the owner's that were invited."""
+        return self.folder / "state" / "peers.json"
+
     def state(self, kind: str, name: str) -> Path:
         """A plugin's own folder."""
         return self.folder / "state" / kind / name

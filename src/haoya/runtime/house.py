@@ -17,16 +17,22 @@ from haoya.journal import BlobStore, Journal, open_journal
 from haoya.policy.access import Gate
 from haoya.policy.judge import Judge
 from haoya.runtime.asks import Asks
+from haoya.runtime.blobs import LentBlobs
 from haoya.runtime.board import Board
+from haoya.runtime.budgets import Budgets
 from haoya.runtime.conversations import Conversations, Mind
 from haoya.runtime.door import DOOR, attend, door
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.http import open_client
+from haoya.runtime.leaving import leave_findings
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
-from haoya.runtime.registry import window
+from haoya.runtime.peers import Listener, Peers
+from haoya.runtime.registry import peers_window, window
+from haoya.runtime.routing import Routing
 from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
 from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
+from haoya.runtime.sharing import open_queue
 from haoya.runtime.supervisor import supervise
 from haoya.runtime.warming import beginning, warm_first
 from haoya.runtime.watch import watch
@@ -48,7 +54,11 @@ class House:
         self.started = self.clock()
         self.settings: Settings = load(home)
         self.secrets: dict[str, str] = {}
-        self.blobs = BlobStore(home.blobs)
+        self.blobs = LentBlobs(BlobStore(home.blobs))
+        self.queue = open_queue(lambda: self.settings.queue)
+        self.budgets: Budgets | None = None
+        self.peers = Peers(home.peers)
+        self.listener: Listener | None = None
         self.gateway: Gateway | None = None
         self.conversations: Conversations | None = None
         self.ready = asyncio.Event()
@@ -56,6 +66,7 @@ class House:
         self.models: dict[str, Model] = {}
         self.tools: dict[str, list[Tool[Any]]] = {}
         self.memory: Memory | None = None
+        self.routing = Routing(lambda: self.settings, self.models, self.clock)
         self.parts: Parts | None = None
         self.watchdog: Watchdog | None = None
         self.call: Call | None = None
@@ -87,6 +98,8 @@ class House:
                     )
                 )
                 self._open_window()
+                self.listener = Listener(lambda x: peers_window()(self, x), self.board, tasks)
+                await self.listener.apply(self.settings.peers)
                 tasks.create_task(watch((self.home.settings, self.home.secrets), self.reload))
 
     def desk(self) -> Desk:
@@ -114,7 +127,7 @@ class House:
         return Mind(
             settings=self.settings.agent,
             judge=Judge(cells=dict(self.settings.policy.verdicts)),
-            models=self.models,
+            routing=self.routing,
             tools={tool.spec.name: tool for tool in tools},
             trouble="; ".join(reasons or (missing if self.settings.models else [])),
         )
@@ -147,12 +160,16 @@ class House:
                 self._api.cancel()
                 await asyncio.wait([self._api])
             self._open_window()
+        if self.listener:
+            await self.listener.apply(self.settings.peers)
         if self.conversations and self.gateway:
+            await self.routing.recall(self.gateway.journal)
             for address in await self.gateway.journal.waiting():
                 self.conversations.wake(address)
 
     def _judge_settings(self) -> None:
-        findings = [*self.settings.findings, *plain_secrets(self.settings)]
+        now = self.settings
+        findings = [*now.findings, *plain_secrets(now), *leave_findings(now)]
         try:
             self.secrets = read_secrets(self.home)
         except ConfigError as error:
@@ -196,10 +213,12 @@ class House:
             clock=self.clock,
         )
         gateway.connections = self.connections
+        await self.routing.recall(journal)
         asks = Asks(gateway, lambda: self.settings.policy)
         try:
             async with asyncio.TaskGroup() as tasks:
-                conversations = Conversations(gateway, self.mind, asks, tasks)
+                budgets = Budgets(journal, lambda: self.settings.queue, self.clock)
+                conversations = Conversations(gateway, self.mind, asks, tasks, budgets)
                 gateway.wake = conversations.wake
                 use = {
                     "channel": self._converse,
@@ -209,6 +228,7 @@ class House:
                 }
                 self.parts = Parts(self.board, self._lend, use, tasks, self._warm)  # pyright: ignore[reportArgumentType]
                 self.gateway, self.conversations = gateway, conversations
+                self.budgets = budgets
                 thinking = [part for part in self._wanted() if part.kind != "channel"]
                 await self.parts.apply(thinking)
                 for part in thinking:
@@ -225,7 +245,7 @@ class House:
         finally:
             self.ready.clear()
             gateway.closed.set()
-            self.gateway = self.conversations = self.parts = None
+            self.gateway = self.conversations = self.parts = self.budgets = None
 
     async def _lend(self, part: Wanted) -> Context:
         """The context of one part. Only the owner's door is lent the house's verbs, only tools
@@ -252,6 +272,7 @@ class House:
             alive=lambda: self.board.heard(part.key),
             workspace=self.home.workspace,
             models=self.home.models,
+            queue=self.queue,
             memory=_LentMemory(self) if tools else None,
             say=self._say if tools else None,
             conversations=self._reachable if tools else None,

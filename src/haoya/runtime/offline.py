@@ -20,7 +20,13 @@ from haoya.runtime import runs
 from haoya.runtime.doctor import damaged, examine
 from haoya.runtime.gateway import PAIRING_KINDS, PEOPLE, Gateway
 from haoya.runtime.home import Home
+from haoya.runtime.leaving import leave_findings
+from haoya.runtime.peers import Peers
+from haoya.runtime.peers_settings import PeersSettings
+from haoya.runtime.peers_verbs import PeerVerbs
+from haoya.runtime.queue_settings import QueueSettings
 from haoya.runtime.registry import built_in, find
+from haoya.runtime.router_settings import ModelFrame, RouterSettings
 from haoya.runtime.runs import Row
 from haoya.runtime.secrets import plain_secrets
 from haoya.runtime.settings import (
@@ -65,6 +71,13 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
                         cure="see `haoya pair list`",
                     )
                 return {"person": holder.key, "name": holder.name, "role": given.get("role")}
+        case "peers_list" | "peers_invite" | "peers_remove":
+            verbs = PeerVerbs(Peers(home.peers), load(home), home)
+            if verb == "peers_list":
+                return verbs.list()
+            if verb == "peers_invite":
+                return verbs.invite(given, time.time())
+            return verbs.remove(given)
         case "runs_list" | "runs_show" | "why":
             async with open_journal(home.journal, read_only=True) as journal:
                 if verb == "runs_list":
@@ -79,7 +92,8 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
 def check(home: Home) -> list[Finding]:
     """Everything wrong with the settings, plugins' own sections included; nothing is opened."""
     settings = load(home)
-    return [*settings.findings, *_plugin_faults(settings), *plain_secrets(settings)]
+    own = [*settings.findings, *_plugin_faults(settings)]
+    return [*own, *plain_secrets(settings), *leave_findings(settings)]
 
 
 def _plugin_faults(settings: Settings) -> list[Finding]:
@@ -131,14 +145,17 @@ def schema() -> Row:
         "agent": AgentSettings,
         "policy": PolicySettings,
         "api": ApiSettings,
+        "peers": PeersSettings,
         "journal": JournalSettings,
         "delivery": DeliverySettings,
+        "router": RouterSettings,
+        "queue": QueueSettings,
     }
     properties: Row = {name: kind.model_json_schema() for name, kind in sections.items()}
     groups: tuple[tuple[str, PluginKind], ...] = (("channels", "channel"), ("models", "model"))
     for group, kind in groups:
         options = [
-            _part_schema(name, find(kind, name).settings, access=kind == "channel")
+            _part_schema(name, find(kind, name).settings, kind)
             for name in sorted(built_in(kind))
             if name != "local"
         ]
@@ -152,10 +169,12 @@ def schema() -> Row:
     }
 
 
-def _part_schema(name: str, settings: type[pydantic.BaseModel], *, access: bool) -> Row:
+def _part_schema(name: str, settings: type[pydantic.BaseModel], kind: PluginKind) -> Row:
     part = settings.model_json_schema()
     frame: Row = {"use": {"const": name}, "enabled": {"type": "boolean", "default": True}}
-    if access:
+    if kind == "model":
+        frame = ModelFrame.model_json_schema()["properties"] | frame
+    if kind == "channel":
         listed = {"type": "array", "items": {"type": "string"}}
         frame["access"] = {"anyOf": [{"enum": ["pairing", "open"]}, listed], "default": "pairing"}
     part["properties"] = frame | part.get("properties", {})

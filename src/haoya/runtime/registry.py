@@ -53,6 +53,11 @@ def window() -> Any:
     return importlib.import_module("haoya.api.serve").serve
 
 
+def peers_window() -> Any:
+    """The opener for other nodes: `haoya.api.peers.serve.serve`, imported only when it is used."""
+    return importlib.import_module("haoya.api.peers.serve").serve
+
+
 def _checked(plugin: object, kind: PluginKind, name: str) -> Plugin[Any, Any]:
     if not isinstance(plugin, Plugin):
         raise ConfigError(

@@ -129,12 +129,14 @@ def detail(entry: Entry) -> str:
         case Admitted() as admitted:
             return f"as {admitted.role} {admitted.person}" + ("" if admitted.wakes else ", unasked")
         case ModelAsked() as asked:
-            return f"{asked.model}, step {asked.step}, about {asked.prompt_tokens} tokens"
+            why = f"; {asked.why}" if asked.why else ""
+            return f"{asked.model}, step {asked.step}, about {asked.prompt_tokens} tokens{why}"
         case ModelAnswered() as answered:
             calls = ", ".join(call.name for call in answered.calls)
             words = f"calls {calls}" if calls else _short(answered.text)
             usage = answered.usage
-            return f"{words} ({usage.prompt}+{usage.completion} tokens, {answered.seconds:.2f} s)"
+            figures = f"{usage.prompt}+{usage.completion} tokens, {answered.seconds:.2f} s"
+            return "; ".join([f"{words} ({figures})", *answered.notes])
         case ModelFailed() as failed:
             return f"{failed.model}: {failed.error}"
         case ToolAsked(call=call):

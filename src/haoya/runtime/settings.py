@@ -15,8 +15,13 @@ import msgspec
 import pydantic
 from pydantic import ConfigDict, Field
 
+from haoya.core.tool import Place
 from haoya.policy.access import Access
+from haoya.policy.leave import is_rule
 from haoya.runtime.home import Home
+from haoya.runtime.peers_settings import PeersSettings
+from haoya.runtime.queue_settings import QueueSettings
+from haoya.runtime.router_settings import ModelFrame, PartFrame, RouterSettings
 
 Table = dict[str, Any]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -46,11 +51,13 @@ class AgentSettings(Section):
 
 
 class PolicySettings(Section):
-    """`[policy]`: `owners` are CHANNEL:ID keys; `verdicts` override cells such as member.send."""
+    """`[policy]`: `owners` are CHANNEL:ID keys; `verdicts` override cells such as member.send;
+    `leave` says how far words may go to be thought about."""
 
     owners: list[str] = []
     verdicts: dict[str, Literal["allow", "ask", "deny"]] = {}
     ask_hours: float = Field(24, gt=0, le=24 * 30)
+    leave: dict[str, Place] = {}
 
     @pydantic.field_validator("verdicts")
     @classmethod
@@ -58,6 +65,17 @@ class PolicySettings(Section):
         for cell in value:
             if not re.fullmatch(r"(owner|member|guest)\.(read|write|net|exec|send|spend)", cell):
                 raise ValueError(f"{cell!r} is no cell; write ROLE.EFFECT, such as member.send")
+        return value
+
+    @pydantic.field_validator("leave")
+    @classmethod
+    def _known_rules(cls, value: dict[str, Place]) -> dict[str, Place]:
+        for key in value:
+            if not is_rule(key):
+                raise ValueError(
+                    f"{key!r} names nothing; write *, a channel, chat, background, CHANNEL:ID or "
+                    "a conversation such as irc//#kitchen"
+                )
         return value
 
     @pydantic.field_validator("owners")
@@ -113,15 +131,6 @@ class ChannelFrame(pydantic.BaseModel):
         return Access(mode="list", ids=frozenset(self.access))
 
 
-class PartFrame(pydantic.BaseModel):
-    """The keys every `[models.NAME]` has."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    use: str = Field(min_length=1)
-    enabled: bool = True
-
-
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Something the owner should know. `id` is stable, `section` as in the settings file."""
 
@@ -146,22 +155,35 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     agent: AgentSettings
     policy: PolicySettings
     api: ApiSettings
+    peers: PeersSettings
     journal: JournalSettings
     delivery: DeliverySettings
+    router: RouterSettings
+    queue: QueueSettings
     channels: dict[str, PartSettings]
     models: dict[str, PartSettings]
     tools: dict[str, PartSettings]
+    frames: dict[str, ModelFrame] = {}
+    """What the router knows of each of the models; apart, so that a new price reopens none."""
     findings: tuple[Finding, ...] = ()
 
 
-_SECTIONS: dict[str, type[Section]] = {
+_SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "agent": AgentSettings,
     "policy": PolicySettings,
     "api": ApiSettings,
+    "peers": PeersSettings,
     "journal": JournalSettings,
     "delivery": DeliverySettings,
+    "router": RouterSettings,
+    "queue": QueueSettings,
 }
-_GROUPS = ("channels", "models", "tools")
+_FRAMES: dict[str, type[ChannelFrame | PartFrame]] = {
+    "channels": ChannelFrame,
+    "models": ModelFrame,
+    "tools": PartFrame,
+}
+_GROUPS = tuple(_FRAMES)
 
 
 def load(home: Home) -> Settings:
@@ -205,15 +227,20 @@ def read(table: Mapping[str, Any], findings: list[Finding] | None = None) -> Set
             known = ", ".join([*_SECTIONS, *_GROUPS])
             findings.append(fault_in(key, f"no section is named [{key}]", f"there are: {known}"))
     parsed = {name: _section(name, kind, table, findings) for name, kind in _SECTIONS.items()}
+    models = _parts("models", table, findings)
     return Settings(
         agent=cast("AgentSettings", parsed["agent"]),
         policy=cast("PolicySettings", parsed["policy"]),
         api=cast("ApiSettings", parsed["api"]),
+        peers=cast("PeersSettings", parsed["peers"]),
         journal=cast("JournalSettings", parsed["journal"]),
         delivery=cast("DeliverySettings", parsed["delivery"]),
+        queue=cast("QueueSettings", parsed["queue"]),
         channels=_parts("channels", table, findings),
-        models=_parts("models", table, findings),
+        models=models,
         tools=_parts("tools", table, findings),
+        router=cast("RouterSettings", parsed["router"]),
+        frames={name: ModelFrame.model_validate(table["models"][name]) for name in models},
         findings=tuple(findings),
     )
 
@@ -250,7 +277,9 @@ def faults_of(section: str, error: pydantic.ValidationError) -> list[Finding]:
 
 def _is_branch(step: int | str) -> bool:
     """Union branches stand in pydantic's locations as type names; owners do not write them."""
-    return isinstance(step, str) and bool(re.match(r"^(str|list\[|literal\[|int|function)", step))
+    return isinstance(step, str) and bool(
+        re.match(r"^(str|list\[|dict\[|literal\[|int|function)", step)
+    )
 
 
 def fault_in(section: str, message: str, cure: str) -> Finding:
@@ -287,8 +316,8 @@ def _last_good(home: Home) -> tuple[Table, str]:
 
 
 def _section(
-    name: str, kind: type[Section], table: Mapping[str, Any], findings: list[Finding]
-) -> Section:
+    name: str, kind: type[pydantic.BaseModel], table: Mapping[str, Any], findings: list[Finding]
+) -> pydantic.BaseModel:
     raw = table.get(name, {})
     if not isinstance(raw, dict):
         findings.append(fault_in(name, f"{name!r} must be a section", f"write [{name}] on its own"))
@@ -301,7 +330,7 @@ def _section(
     return kind.model_validate(good)
 
 
-def _alone(kind: type[Section], key: str, value: Any) -> bool:
+def _alone(kind: type[pydantic.BaseModel], key: str, value: Any) -> bool:
     try:
         kind.model_validate({key: value})
     except pydantic.ValidationError:
@@ -333,7 +362,7 @@ def _parts(
 def _part(
     group: str, section: str, name: str, part: Table, findings: list[Finding]
 ) -> PartSettings | None:
-    frame_type = ChannelFrame if group == "channels" else PartFrame
+    frame_type = _FRAMES[group]
     framed = {"use": name, **part} if group == "tools" else part
     try:
         frame = frame_type.model_validate(framed)

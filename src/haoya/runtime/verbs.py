@@ -22,7 +22,9 @@ from haoya.runtime import modelbench, runs
 from haoya.runtime.doctor import examine, part_finding
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.house import DOOR, House
+from haoya.runtime.peers_verbs import PeerVerbs
 from haoya.runtime.runs import Row
+from haoya.runtime.sharing import queue_row
 
 LINK_SECONDS = 600.0
 """How long a one-time link to the panel is good for."""
@@ -47,6 +49,10 @@ class Verbs:
             "channels_list": self.channels_list,
             "channels_test": self.channels_test,
             "models_bench": self.models_bench,
+            "queue": self.queue,
+            "peers_list": self.peers_list,
+            "peers_invite": self.peers_invite,
+            "peers_remove": self.peers_remove,
             "runs_list": self.runs_list,
             "runs_show": self.runs_show,
             "why": self.why,
@@ -206,6 +212,30 @@ class Verbs:
             requests=int(given.get("requests", 100)),
         )
 
+    async def queue(self, _: Mapping[str, Any]) -> Row:
+        """Who uses this machine's models and waits for them, and what was used today."""
+        house = self.house
+
+        def role_of(person: str) -> str:
+            gateway = house.gateway
+            if gateway is None or not all(person.partition(":")):
+                return ""
+            return house.gate().role_of(Principal.parse(person), gateway.roster) or ""
+
+        return await queue_row(house.queue, house.budgets, role_of)
+
+    async def peers_list(self, _: Mapping[str, Any]) -> Row:
+        """The other nodes that may ask our models."""
+        return self._peers().list()
+
+    async def peers_invite(self, given: Mapping[str, Any]) -> Row:
+        """Let another node ask some of our models."""
+        return self._peers().invite(given, self.house.clock())
+
+    async def peers_remove(self, given: Mapping[str, Any]) -> Row:
+        """Let a node ask no more."""
+        return self._peers().remove(given)
+
     async def runs_list(self, given: Mapping[str, Any]) -> list[Row]:
         """The latest runs."""
         return await runs.runs_list(self.gateway().journal, int(given.get("limit", 20)))
@@ -250,6 +280,12 @@ class Verbs:
         asyncio.get_running_loop().call_later(0.05, self.stop)
         return {}
 
+    def _peers(self) -> PeerVerbs:
+        house = self.house
+        address = house.listener.address if house.listener else ""
+        reason = house.board.part("peers").reason if house.settings.peers.listen else ""
+        return PeerVerbs(house.peers, house.settings, house.home, address=address, reason=reason)
+
     def _channels(self) -> list[str]:
         return [DOOR, *self.house.settings.channels]
 
@@ -281,6 +317,7 @@ class Verbs:
             "model": opened.name if opened else str(part.table.get("model", "")),
             "state": health.state,
             "reason": health.reason if health.state != "open" else "",
+            **msgspec.to_builtins(self.house.routing.condition(name)),
         }
 
 

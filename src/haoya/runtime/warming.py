@@ -22,7 +22,7 @@ def beginning(mind: Mind) -> Prompt:
 async def warm_first(mind: Mind) -> None:
     """Make the first model of the owner's order ready, where it can be; trouble is told once, and
     again by the first question."""
-    for name, model in mind.order()[:1]:
+    for name, model in mind.routing.order()[:1]:
         if isinstance(model, Warms):
             try:
                 await model.warm([beginning(mind)])

@@ -3,20 +3,29 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 
 import msgspec
 
 from haoya.core.errors import HaoyaError, Rejected, Unready
 from haoya.core.plugin import Blobs
 from haoya.core.ports import Embedding, Lane, Seat
-from haoya.core.tool import CallDelta, Delta, Finish, Prompt, Sampling, TextDelta, Urgency
-from haoya.inference.runner import Runner
+from haoya.core.tool import (
+    CallDelta,
+    Delta,
+    Finish,
+    Prompt,
+    Sampling,
+    TextDelta,
+    ThoughtDelta,
+    Urgency,
+)
+from haoya.inference.runner import Runner, Seated
 from haoya.inference.wire import Reply, request
+from haoya.models._wire.refusal import complaint, refusal
 from haoya.models.local.request import slot_body
 from haoya.models.local.strain import Adapting
 from haoya.models.openai.answer import Answer
-from haoya.models.openai.refusal import complaint, refusal
 
 STALL_SECONDS = 600.0
 """The longest silence of an engine: on a small machine a long prompt takes minutes to read."""
@@ -26,6 +35,9 @@ ANSWER_TOKENS = 512
 
 BYTES_PER_TOKEN = 3
 """To guess a prompt's tokens from its JSON; the engine's count corrects it."""
+
+
+BLIND = "the engine refused its pictures; it was asked without them"
 
 
 class Runners(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,17 +91,34 @@ class LocalModel:
         cost = _guess(prompt) + (prompt.sampling.max_tokens or ANSWER_TOKENS)
         choice = self.adapting.choose()
         runner = await self._runner(prompt.urgency, lighter=choice.use.lighter)
-        async with self._lane.enter(prompt, cost) as seat, runner.seat(prompt) as place:
-            body = await slot_body(prompt, place.slot, self._blobs, self._usual)
+        async with (
+            self._lane.enter(prompt, cost) as seat,
+            runner.seat(prompt) as place,
+            self._asked(prompt, place) as (reply, blind),
+            aclosing(self._deltas(reply, prompt, seat)) as deltas,
+        ):
+            async for delta in deltas:
+                if isinstance(delta, Finish):
+                    notes = (*choice.notes, *seat.notes, *place.notes, *blind)
+                    delta = msgspec.structs.replace(delta, notes=notes)  # noqa: PLW2901
+                yield delta
+
+    @asynccontextmanager
+    async def _asked(
+        self, prompt: Prompt, place: Seated
+    ) -> AsyncGenerator[tuple[Reply, tuple[str, ...]], None]:
+        """The engine's answer to a prompt. One that is refused for its pictures is asked again
+        without them: they stand in the conversation, and it must go on."""
+        pictured = self._blobs is not None and any(line.images for line in prompt.lines)
+        for blobs in (self._blobs, None) if pictured else (None,):
+            body = await slot_body(prompt, place.slot, blobs, self._usual)
             async with request(place.socket, "POST", "/v1/chat/completions", body) as reply:
+                if reply.status == 400 and blobs is not None:
+                    continue
                 if reply.status != 200:
                     raise await self._refusal(reply, prompt)
-                async with aclosing(self._deltas(reply, prompt, seat)) as deltas:
-                    async for delta in deltas:
-                        if isinstance(delta, Finish):
-                            notes = (*choice.notes, *seat.notes, *place.notes)
-                            delta = msgspec.structs.replace(delta, notes=notes)  # noqa: PLW2901
-                        yield delta
+                yield reply, (BLIND,) if pictured and blobs is None else ()
+                return
 
     async def warm(self, prompts: Sequence[Prompt]) -> None:
         """Start the engine and read the beginnings of these prompts, or load them from disk."""
@@ -140,7 +169,7 @@ class LocalModel:
         async with aclosing(reply.pieces()) as pieces:
             while (data := await self._next(pieces)) is not None:
                 for delta in answer.feed(data):
-                    tokens += isinstance(delta, TextDelta | CallDelta)
+                    tokens += isinstance(delta, TextDelta | ThoughtDelta | CallDelta)
                     yield delta
                 seat.spent(tokens)
                 if answer.error:
@@ -165,8 +194,7 @@ class LocalModel:
 
     def _broken(self, error: bytes, prompt: Prompt) -> HaoyaError:
         said = complaint(error, "", prompt.lines)
-        status = int(said.code) if said.code.isdigit() else 500
-        return refusal(f"the engine of {self._name}", self._name, status, said)
+        return refusal(f"the engine of {self._name}", self._name, said.status, said)
 
 
 def _guess(prompt: Prompt) -> int:

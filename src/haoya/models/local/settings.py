@@ -14,7 +14,9 @@ class LocalSettings(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field(min_length=1, description="Name in `haoya models list`, or a .gguf file")
+    model: str = Field(
+        min_length=1, description="Name in `haoya models list`, a .gguf file or an ONNX folder"
+    )
     engine: Literal["auto", "native", "wheel", "server"] = Field(
         default="auto", description="What runs it; auto takes the fastest there is"
     )

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Tool calls put together from the pieces a stream brings."""
 
-import uuid
-
 import msgspec
 
 from haoya.core.tool import ToolCall
+from haoya.models._wire.fitting import own_id
 
 
 class FunctionPiece(msgspec.Struct):
@@ -21,6 +20,7 @@ class CallPiece(msgspec.Struct):
     index: int | None = None
     id: str | None = None
     function: FunctionPiece | None = None
+    extra_content: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Slot:
@@ -28,6 +28,7 @@ class _Slot:
         self.id = id
         self.name = ""
         self.arguments = ""
+        self.extra = msgspec.Raw(b"null")
 
 
 class Calls:
@@ -52,6 +53,13 @@ class Calls:
         if name != slot.name:  # some repeat the whole name with every piece
             slot.name += name
         slot.arguments += text
+        if bytes(piece.extra_content) != b"null":
+            slot.extra = piece.extra_content.copy()
+
+    def extra(self) -> list[msgspec.Raw]:
+        """The extra content of each call, `null` where it had none; empty where none had any."""
+        found = [slot.extra for slot in self._slots if slot.name or slot.arguments]
+        return found if any(bytes(one) != b"null" for one in found) else []
 
     def whole(self) -> list[ToolCall]:
         """All calls, each with an id of its own."""
@@ -60,10 +68,8 @@ class Calls:
         for slot in self._slots:
             if not slot.name and not slot.arguments:
                 continue
-            id = slot.id if slot.id and slot.id not in used else f"call_{uuid.uuid4().hex[:12]}"
-            used.add(id)
             arguments = slot.arguments.strip() or "{}"
-            calls.append(ToolCall(id=id, name=slot.name, arguments=arguments))
+            calls.append(ToolCall(id=own_id(slot.id, used), name=slot.name, arguments=arguments))
         return calls
 
     def _slot(self, index: int | None, id: str, name: str) -> _Slot:

@@ -2,8 +2,9 @@
 """What it means when a model server does not answer, in words for the owner.
 
 Only what the owner alone can change is `Rejected`: the key, the model's name, the address, an
-unpaid bill. A request that was refused for what is in it (too long, a picture it cannot read) is
-`Unready`: another model may take it, and no stranger's message may park the model.
+unpaid bill. A request that was refused for what is in it (too long, a picture it cannot read, words
+it will not hear) is `Unready` with the trouble `request`: another model may take it, and no
+stranger's message may park the model.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +12,48 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
-from haoya.core.errors import HaoyaError, Rejected, Unready
+from haoya.core.errors import HaoyaError, Rejected, Trouble, Unready
 from haoya.core.tool import Line
 
 MAX_WORDS = 200
 _ECHO = 16  # so many characters in a row from the prompt are a quotation
 _CONTEXT_CODES = ("context_length_exceeded", "exceed_context_size_error")
 _CONTEXT_WORDS = ("context length", "context size", "context window", "maximum context", "too long")
+_UNPAID_CODES = ("insufficient_quota", "billing_error", "billing_hard_limit_reached")
+_UNPAID_WORDS = ("credit balance", "insufficient balance")
+_CONTENT_WORDS = ("moderation", "flagged", "content policy", "content_filter", "usage policies")
+
+_TROUBLES: dict[int, Trouble] = {
+    408: "timeout",
+    413: "request",
+    425: "overloaded",
+    429: "throttled",
+    498: "overloaded",  # Groq: capacity exceeded
+    503: "overloaded",
+    504: "timeout",
+    522: "timeout",  # Cloudflare's names for what lies behind it
+    524: "timeout",
+    529: "overloaded",  # Anthropic
+}
+_STATUS_OF = {
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "permission_error": 403,
+    "billing_error": 402,
+    "insufficient_quota": 402,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "invalid_request_error": 400,
+    "invalid_prompt": 400,
+    "context_length_exceeded": 400,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "overloaded_error": 529,
+    "overloaded": 529,
+    "timeout_error": 504,
+}
+"""What an error inside of an answer would have been as HTTP status, by its code or type; else
+500."""
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -25,6 +61,11 @@ class Complaint(msgspec.Struct, frozen=True):
 
     words: str
     code: str = ""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status this complaint would have had as an answer of its own."""
+        return int(self.code) if self.code.isdigit() else _STATUS_OF.get(self.code, 500)
 
 
 class _Error(msgspec.Struct):
@@ -51,21 +92,26 @@ def complaint(body: bytes, key: str, lines: Sequence[Line]) -> Complaint:
 
 def refusal(server: str, model: str, status: int, said: Complaint) -> HaoyaError:
     """The error for an answer with `status`, where no list of models is needed to tell."""
-    words = f": {said.words}" if said.words else ""
-    if status in (401, 403):
+    words, low = f": {said.words}" if said.words else "", said.words.lower()
+    if status in (401, 403) and not any(x in low for x in _CONTENT_WORDS):
         return Rejected(f"{server} refuses the key{words}; correct api_key")
-    if status == 402:
+    if status == 402 or said.code in _UNPAID_CODES or any(x in low for x in _UNPAID_WORDS):
         return Rejected(f"{server} wants to be paid{words}; see your account there")
-    if said.code in _CONTEXT_CODES or any(x in said.words.lower() for x in _CONTEXT_WORDS):
+    if said.code in _CONTEXT_CODES or any(x in low for x in _CONTEXT_WORDS):
         text = f"the prompt is too long for {model} at {server}{words}; lower context_tokens"
-        return Unready(text)
+        return Unready(text, trouble="request")
     if 300 <= status < 400:
         return Rejected(f"{server} has moved (HTTP {status}); correct base_url")
     if status == 429:
-        return Unready(f"{server} asks for a pause (HTTP 429){words}")
-    if status >= 500:
-        return Unready(f"{server} is in trouble (HTTP {status}){words}; look at its log")
-    return Unready(f"{server} refuses this request to {model} (HTTP {status}){words}")
+        return Unready(f"{server} asks for a pause (HTTP 429){words}", trouble="throttled")
+    trouble = _TROUBLES.get(status, "broken" if status >= 500 else "request")
+    if trouble == "overloaded":
+        return Unready(f"{server} is overloaded (HTTP {status}){words}", trouble=trouble)
+    if status >= 500 or trouble == "timeout":
+        text = f"{server} is in trouble (HTTP {status}){words}; look at its log"
+        return Unready(text, trouble=trouble)
+    text = f"{server} refuses this request to {model} (HTTP {status}){words}"
+    return Unready(text, trouble=trouble)
 
 
 def unknown_model(status: int, said: Complaint) -> bool:
