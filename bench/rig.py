@@ -4,10 +4,12 @@
 Everything is started as a user would start it and is spoken to from the outside alone.
 """
 
+import contextlib
 import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +24,7 @@ START_SECONDS = 30
 TICK = os.sysconf("SC_CLK_TCK")
 
 Json = dict[str, Any]
+Rows = dict[str, object]
 
 
 class Trouble(Exception):
@@ -96,8 +99,14 @@ class Model(StandIn):
 class Daemon:
     """`haoya up --home HOME --port 0`, with all it prints appended to one file."""
 
-    def __init__(self, home: Path, command: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        home: Path,
+        command: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.home = home
+        self.environment = {**os.environ, **(environment or {})}
         self.output = home.parent / f"{home.name}.log"
         self.command = [*(command or [str(HAOYA)]), "up", "--home", str(home), "--port", "0"]
         self.process: subprocess.Popen[bytes] | None = None
@@ -107,7 +116,12 @@ class Daemon:
         with self.output.open("ab") as output:
             at = time.time()
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/"
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                env=self.environment,
             )
         return at
 
@@ -172,6 +186,45 @@ def await_poll(telegram: Telegram, daemon: Daemon, seconds: float = START_SECOND
         if time.monotonic() > end:
             raise Trouble(f"no getUpdates within {seconds:g} s; see {daemon.output}")
         time.sleep(0.005)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def await_port(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait until an HTTP server answers /health with 200."""
+    end = time.monotonic() + START_SECONDS * 4
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise Trouble(f"it ended by itself: {log.read_text('utf-8', 'replace')[-600:]}")
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            line = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            line.request("GET", "/health")
+            if line.getresponse().status == 200:
+                return
+        time.sleep(0.02)
+    raise Trouble(f"nothing answers at port {port}; see {log}")
+
+
+def api_of(home: Path, daemon: Daemon) -> tuple[str, str]:
+    """The address of a daemon's HTTP API and its token, once its models have been opened."""
+    end = time.monotonic() + START_SECONDS * 4
+    while time.monotonic() < end:
+        if not daemon.alive():
+            raise Trouble(f"the daemon ended by itself; see {daemon.output}")
+        asked = subprocess.run(
+            [str(HAOYA), "status", "--json", "--home", str(home)], capture_output=True, check=False
+        )
+        if asked.returncode == 0:
+            url = str(json.loads(asked.stdout)["api"]["url"]).rstrip("/")
+            if url:
+                return url, (home / "state" / "api-token").read_text().strip()
+        time.sleep(0.05)
+    raise Trouble(f"no API; see {daemon.output}")
 
 
 def cpu_seconds(pid: int) -> float:
