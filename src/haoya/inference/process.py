@@ -26,7 +26,14 @@ READY_SECONDS = 300.0
 LOOK_SECONDS = 0.02
 STOP_SECONDS = 3.0
 
+SPINS = "2000"
+"""How long an engine's thread turns in place for the others of its step before it sleeps (libgomp,
+GOMP_SPINCOUNT). The library's own 300,000 let one thread burn the time slice that the one it waits
+for needs, as soon as anything else runs: 1 to 30 tokens a second instead of 90 here
+(docs/benchmarks.md). So few cost a machine that does nothing else 2 % at most."""
+
 _PASSED_ON = (
+    "GOMP_SPINCOUNT",
     *("PATH", "HOME", "TMPDIR", "TEMP", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
     *(
         "CUDA_VISIBLE_DEVICES",
@@ -111,7 +118,7 @@ async def launched(
                 stdin=PIPE,
                 stdout=DEVNULL,
                 stderr=output,
-                env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+                env=_environment(),
             )
         running = Running(process, launch.socket)
         try:
@@ -123,6 +130,11 @@ async def launched(
         raise Unready(f"the engine {engine.name} cannot be started: {error.strerror}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _environment() -> dict[str, str]:
+    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {"GOMP_SPINCOUNT": SPINS, **passed}
 
 
 async def _ready(running: Running, engine: Engine, launch: Launch, log: Path) -> None:
