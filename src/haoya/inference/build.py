@@ -43,7 +43,10 @@ OPTIONS = (
     *("LLAMA_BUILD_UI=OFF", "LLAMA_CURL=OFF", "LLAMA_OPENSSL=OFF"),
     *("LLAMA_BUILD_TESTS=OFF", "LLAMA_BUILD_EXAMPLES=OFF"),
 )
-NICENESS = 19
+NICE, COMPILING_NICE = 5, 14
+"""Everything gives way to chats; compilers, at the lowest priority, to all there is (nice(1), added
+up). What is measured must not be starved by them: an engine's threads wait for each other."""
+
 TAIL_LINES = 30
 
 _NINJA = re.compile(r"\[(\d+)/(\d+)\]")
@@ -195,7 +198,16 @@ class Build:
             )
 
     def _compile(self) -> None:
-        line = [self._cmake(), "--build", str(self.work / "b"), "--target", *PROGRAMS]
+        line = [
+            "nice",
+            "-n",
+            str(COMPILING_NICE),
+            self._cmake(),
+            "--build",
+            str(self.work / "b"),
+            "--target",
+            *PROGRAMS,
+        ]
         line += ["--parallel", str(toolchain.jobs(examine().available))]
         if said := run(line, self._count):
             raise ConfigError(
@@ -323,7 +335,7 @@ def _last(said: str) -> str:
 
 def main(plan: Plan) -> int:
     """Build; the exit status."""
-    os.nice(NICENESS)
+    os.nice(NICE)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with only_one(plan.engines) as alone:
         if not alone:
