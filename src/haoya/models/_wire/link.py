@@ -153,8 +153,12 @@ class Link:
         try:
             refused = response.status_code >= 400
             pieces = self._told(response) if refused else self._pieces(response, deadline)
-            mime = response.headers.get("content-type", "application/json")
-            yield Relayed(status=response.status_code, mime=mime, pieces=pieces)
+            yield Relayed(
+                status=response.status_code,
+                mime=response.headers.get("content-type", "application/json"),
+                pieces=pieces,
+                retry_after=response.headers.get("retry-after", ""),
+            )
         finally:
             await response.aclose()
 
