@@ -388,10 +388,10 @@ def test_a_refusal_of_a_relayed_request_is_passed_on_without_the_key(
     async def ask(model: Model, life: Life) -> None:
         assert isinstance(model, Relays)
         (name,) = model.wires
-        life.faults = Faults(status=429, words=f"slow down, {KEY}")
+        life.faults = Faults(status=429, words=f"slow down, {KEY}", retry_after="7")
         async with model.relay(name, b'{"model":"x"}') as relayed:
             data = b"".join([piece async for piece in relayed.pieces])
-        assert relayed.status == 429
+        assert (relayed.status, relayed.retry_after) == (429, "7")
         assert b"slow down, ***" in data
         for faults, trouble in (
             (Faults(hang_up=1), "broken"),
