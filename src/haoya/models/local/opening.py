@@ -39,8 +39,9 @@ MIB = 1024 * 1024
 REPACK_SHARE = 0.5
 """Weights are reordered where all of it takes no more than this share of what is free."""
 
-REPACK_BYTES = 3 * 1024 * MIB
-"""The most weights that are reordered by themselves: at start that costs a second a gigabyte."""
+REPACK_BYTES = 1536 * MIB
+"""The most weights that are reordered by themselves: it takes as much memory again, and a second a
+gigabyte at start."""
 
 log = logging.getLogger("haoya.models")
 
