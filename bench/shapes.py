@@ -37,8 +37,9 @@ SPECIAL = {
     "<tool_call>": WORDS + 14,
     "</tool_call>": WORDS + 15,
 }
-POOL_BLOCKS = 1 << 17
-"""Random blocks of each kind; tensors are cut out of the pool at places of their own."""
+POOL_BLOCKS = 262_147
+"""Random blocks of each kind; tensors are cut out of the pool at places of their own. A prime, and
+more than there are tokens: no two tokens have the same row, or they would be equally likely."""
 
 FILE_TYPES = {"f16": 1, "q4_0": 2, "q8_0": 7, "q4_k_m": 15}
 FALLBACK = {Q4_K: Q5_0, Q6_K: Q8_0}
@@ -246,13 +247,14 @@ def _pool(kind: int, columns: int) -> memoryview:
     values, size = BLOCKS[kind]
     deviation = columns**-0.5
     source = np.random.PCG64(kind)
-    blocks = POOL_BLOCKS if values > 1 else POOL_BLOCKS * 64
+    blocks = POOL_BLOCKS if values > 1 else POOL_BLOCKS * 64 + 1
     noise = source.random_raw(-(-blocks * size // 8)).view(np.uint8)[: blocks * size]
     pool = noise.reshape(blocks, size)
     if kind == F16:
         # Sums of four bytes are near enough to normal.
-        total = np.frombuffer(source.random_raw(blocks // 2).tobytes(), np.uint8)
-        numbers = (total.reshape(blocks, 4).sum(1, dtype=np.int32) - 510) / 147.8 * deviation
+        total = np.frombuffer(source.random_raw(-(-blocks // 2)).tobytes(), np.uint8)
+        sums = total[: blocks * 4].reshape(blocks, 4).sum(1, dtype=np.int32)
+        numbers = (sums - 510) / 147.8 * deviation
         return memoryview(numbers.astype(np.float16).tobytes())
     _scale(pool, kind, deviation)
     return memoryview(pool.tobytes())
