@@ -28,8 +28,9 @@ class Asks:
     async def ask(self, address: Address, state: Standing, wanted: AskOwner) -> None:
         """Put the question to the owner and write down that the turn waits for it.
 
-        The question is said first, under an id of its own: after a crash in between it is asked
-        again, which says nothing twice.
+        Where the question stands in the asking conversation, both lines are one step, so that it
+        is open before anybody can read it. Elsewhere it is said first, under an id of its own:
+        after a crash in between it is asked again, which says nothing twice.
         """
         last = [entry.event for entry in state.reads if isinstance(entry.event, Admitted)][-1]
         where = await self.owner_place(address, last.role)
@@ -44,9 +45,7 @@ class Asks:
         id = f"ask:{address.key}:{state.turn}:{wanted.call.id}"
         yes, no = ("好", "不") if language == "zh" else ("Yes", "No")
         buttons = (Button(label=yes, value="yes"), Button(label=no, value="no"))
-        await self.gateway.say(
-            Outbound(id=id, address=where, parts=(Text(text=question), *buttons))
-        )
+        outbound = Outbound(id=id, address=where, parts=(Text(text=question), *buttons))
         asked = Asked(
             turn=state.turn,
             call=wanted.call.id,
@@ -56,8 +55,10 @@ class Asks:
             tool=wanted.call.name,
             expires=self.gateway.clock() + self.settings().ask_hours * 3600,
         )
-        for entry in await self.gateway.journal.append(address, asked):
-            self.gateway.questions[entry.number] = entry
+        here = where.key == address.key
+        if not (await self.gateway.say(outbound, *([asked] if here else [])) and here):
+            for entry in await self.gateway.journal.append(address, asked):
+                self.gateway.questions[entry.number] = entry
         if where.key != address.key:
             await self._tell_asker(address, f"asked:{id}", language)
 

@@ -11,6 +11,7 @@ from haoya.core.errors import Drop, Unready
 from haoya.core.event import (
     BEFORE,
     Admitted,
+    Asked,
     CodeGiven,
     Decided,
     Entry,
@@ -169,6 +170,9 @@ class Gateway:
         entries = await self.journal.append(address, *before, said, *going)
         if not entries:
             return False
+        for entry in entries[: len(before)]:
+            if isinstance(entry.event, Asked):  # open before anybody can answer it
+                self.questions[entry.number] = entry
         entry = entries[len(before)]
         owed = Owed(entry=entry, said=said, address=address, drafted=drafted)
         if not outbox.push(owed, begun=begun) and begun:
