@@ -27,6 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from subprocess import check_output
 
+sys.path.append(str(Path(__file__).parents[1]))
 from tests.servers.tiny import Shape, make_embedder, make_model
 
 import rig

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """How long the first token takes on a long shared beginning: cold, cached, after a restart.
 
-    python bench/prefix.py [--model FILE | --shape 0.5b --quant q4_k_m] [--server PROGRAM]
+    python bench/prefix.py [--model FILE | --shape 0.5b --quant q4_0] [--server PROGRAM]
                            [--tokens 3000] [--asks 60] [--conversations 5] [--json]
 
 A real `haoya up` with a local engine, asked over its HTTP API (`local/main`, streaming) with a
@@ -50,7 +50,7 @@ class Asking:
         """Milliseconds to the first words, and the prompt's tokens that were not cached."""
         url, token = self.place
         said = self.said.setdefault(name, [self.system])
-        said.append({"role": "user", "content": f"{name} asks {words(12)}"})
+        said.append({"role": "user", "content": f"{name} asks {words(5)}"})
         body = {"model": "local/main", "messages": said, "max_tokens": tokens, "stream": True}
         body |= {"temperature": 0, "user": name, "stream_options": {"include_usage": True}}
         line = http.client.HTTPConnection(url.removeprefix("http://"), timeout=SECONDS)
@@ -145,7 +145,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--model", type=Path)
     parser.add_argument("--shape", default="0.5b", choices=list(shapes.SHAPES))
-    parser.add_argument("--quant", default="q4_k_m", choices=list(shapes.FILE_TYPES))
+    parser.add_argument("--quant", default="q4_0", choices=list(shapes.FILE_TYPES))
     parser.add_argument("--shapes", type=Path, default=Path(tempfile.gettempdir()) / "shapes")
     parser.add_argument("--server", default=shutil.which("llama-server") or "")
     parser.add_argument("--tokens", type=int, default=3000)

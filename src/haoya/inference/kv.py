@@ -80,6 +80,12 @@ def beginning_of(prompt: Prompt) -> Prompt | None:
     return Prompt(lines=(*system, Line(role="user", text=".")), tools=prompt.tools)
 
 
+def size_of(prompt: Prompt) -> int:
+    """Bytes of a prompt's words and tools."""
+    words = sum(len(line.text.encode()) for line in prompt.lines)
+    return words + sum(len(spec.purpose) + len(bytes(spec.schema)) for spec in prompt.tools)
+
+
 def beginning_file(prompt: Prompt) -> str:
     """The name under which the beginning of a prompt is saved."""
     shared = _Beginning(

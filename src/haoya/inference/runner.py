@@ -12,7 +12,7 @@ import msgspec
 from haoya.core.errors import Unready
 from haoya.core.tool import Prompt
 from haoya.inference.engine import Engine, Launch
-from haoya.inference.kv import SavedSlots, beginning_file, beginning_of, conversation_file
+from haoya.inference.kv import SavedSlots, beginning_file, beginning_of, conversation_file, size_of
 from haoya.inference.process import Limits, Running, last_words, launched
 from haoya.inference.slots import Placement, Slots
 from haoya.inference.wire import request
@@ -25,6 +25,9 @@ TEND_SECONDS = 5.0
 STORE_SECONDS = 60.0
 """How long nobody asks until what lies in slots only is stored: a power cut then costs little,
 and a lively conversation does not wear the disk."""
+
+SHORT_BYTES = 600
+"""A beginning shorter than this (some 150 tokens) is read again sooner than it is kept."""
 
 DRAIN_SECONDS = 60.0
 LOOK_SECONDS = 0.02
@@ -204,7 +207,8 @@ class Runner:
             name = conversation_file(prompt.conversation)
             if self._saved.has(name) and await self._load(running, place.slot, name):
                 return ("its cache was loaded from disk",)
-        if (beginning := beginning_of(prompt)) is None:
+        beginning = beginning_of(prompt)
+        if beginning is None or size_of(beginning) < SHORT_BYTES:
             return ()
         return await self._begin(running, place.slot, beginning)
 
