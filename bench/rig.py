@@ -106,7 +106,7 @@ class Daemon:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.home = home
-        self.environment = {**os.environ, **(environment or {})}
+        self.environment = dict(environment or {})
         self.output = home.parent / f"{home.name}.log"
         self.command = [*(command or [str(HAOYA)]), "up", "--home", str(home), "--port", "0"]
         self.process: subprocess.Popen[bytes] | None = None
@@ -121,7 +121,7 @@ class Daemon:
                 stdout=output,
                 stderr=output,
                 cwd="/",
-                env=self.environment,
+                env={**os.environ, **self.environment},
             )
         return at
 
