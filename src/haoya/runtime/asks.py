@@ -56,7 +56,7 @@ class Asks:
             expires=self.gateway.clock() + self.settings().ask_hours * 3600,
         )
         here = where.key == address.key
-        if not (await self.gateway.say(outbound, *([asked] if here else [])) and here):
+        if not (await self.gateway.say(outbound, asked=asked if here else None) and here):
             for entry in await self.gateway.journal.append(address, asked):
                 self.gateway.questions[entry.number] = entry
         if where.key != address.key:

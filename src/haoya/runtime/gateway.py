@@ -156,23 +156,29 @@ class Gateway:
                 await self._refuse(entry.number, inbound, refuse)
 
     async def say(
-        self, outbound: Outbound, *before: Event, turn: int = 0, drafted: str = ""
+        self,
+        outbound: Outbound,
+        *before: Event,
+        turn: int = 0,
+        drafted: str = "",
+        asked: Asked | None = None,
     ) -> bool:
         """Owe the network a message, together with the events that lead to it.
 
-        `drafted` is the network's id of a draft it replaces. False, and nothing written, where a
-        message with this id is owed or said already.
+        `asked` is the question it puts, open before anybody can read it. `drafted` is the
+        network's id of a draft it replaces. False, and nothing written, where a message with this
+        id is owed or said already.
         """
         said = Said(outbound=outbound, turn=turn)
         address, outbox = outbound.address, self.outbox(outbound.address.channel)
         begun = not drafted and outbox.begins(address.key)
         going = (Sending(of=BEFORE, piece=0),) if begun else ()
-        entries = await self.journal.append(address, *before, said, *going)
+        asks = (asked,) if asked else ()
+        entries = await self.journal.append(address, *before, said, *going, *asks)
         if not entries:
             return False
-        for entry in entries[: len(before)]:
-            if isinstance(entry.event, Asked):  # open before anybody can answer it
-                self.questions[entry.number] = entry
+        if asked:
+            self.questions[entries[-1].number] = entries[-1]
         entry = entries[len(before)]
         owed = Owed(entry=entry, said=said, address=address, drafted=drafted)
         if not outbox.push(owed, begun=begun) and begun:
