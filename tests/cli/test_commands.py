@@ -19,7 +19,7 @@ READING = [
     (("status",), "2 to deliver"),
     (("status",), "the model server does not answer"),
     (("status",), "http://127.0.0.1:8642"),
-    (("status",), "haoya pair list"),
+    (("status",), "waiting for an answer"),
     (("pair", "list"), "haoya pair approve CODE"),
     (("pair", "list"), "小明"),
     (("asks",), "haoya asks yes 4"),
