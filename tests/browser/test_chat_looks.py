@@ -70,7 +70,7 @@ def test_the_colours_follow_the_system_and_the_choice_is_kept(daemon: Daemon, vi
     page.get_by_role("button", name="Light or dark").click()
     assert page.evaluate(BACKGROUND) == dark
     page.reload(wait_until="commit")
-    page.wait_for_function("document.body !== null")
+    page.wait_for_selector("body")
     assert page.evaluate(BACKGROUND) == dark
     page.get_by_role("button", name="Light or dark").click()
     assert page.evaluate(BACKGROUND) == light

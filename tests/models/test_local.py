@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from haoya.core.errors import ConfigError, Rejected, Unready
 from haoya.core.tool import CallDelta, Delta, Finish, Line, Prompt, Sampling, TextDelta, ToolSpec
 from haoya.inference.adapt import Standing
 from haoya.inference.memory import Memory
-from haoya.inference.process import Running
+from haoya.inference.process import FOLDER, Running
 from haoya.inference.queue import FairQueue
 from haoya.models.local import LocalModel, LocalSettings, plugin
 from tests.models.lent import context
@@ -80,6 +81,11 @@ async def heard(model: LocalModel, prompt: Prompt) -> tuple[str, Finish, list[De
 def spoil(folder: Path) -> None:
     for file in folder.rglob("*.kv"):
         file.write_bytes(file.read_bytes()[:100] + b"spoiled" * 20)
+
+
+def used(folder: Path) -> int:
+    """Bytes of all saved slots."""
+    return sum(file.stat().st_size for file in folder.rglob("*.kv"))
 
 
 def process_of(model: LocalModel) -> Running:
@@ -161,12 +167,23 @@ def test_the_shared_beginning_outlives_the_engine(tmp_path: Path, models: dict[s
     async def body() -> None:
         async with opened(tmp_path, models["endless"]) as model:
             await model.warm([ask("")])
-            process_of(model).freeze(False)
             os.kill(process_of(model).pid, signal.SIGKILL)
         async with opened(tmp_path, models["endless"]) as model:
             _, finish, _ = await heard(model, ask("hello", "new"))
             assert finish.usage.prompt - finish.usage.cached < 20
             assert "the shared beginning was loaded from disk" in finish.notes
+
+    run(body)
+
+
+def test_saved_slots_keep_to_their_room_however_busy_it_is(
+    tmp_path: Path, models: dict[str, Path]
+) -> None:
+    async def body() -> None:
+        async with opened(tmp_path, models["endless"], cache_disk_mib=1) as model:
+            for i in range(10):
+                await heard(model, ask(f"I am {i}", f"c{i}", tokens=300))
+            assert used(tmp_path) <= 1024 * 1024
 
     run(body)
 
@@ -440,7 +457,7 @@ def test_an_unknown_model_is_told_with_those_there_are(tmp_path: Path) -> None:
 
 
 def test_engines_die_with_the_daemon(tmp_path: Path, models: dict[str, Path]) -> None:
-    """A killed parent leaves no engine behind."""
+    """A killed parent leaves no engine behind, and the next one removes its folder."""
     script = tmp_path / "parent.py"
     script.write_text(
         "import asyncio, sys\nfrom pathlib import Path\n"
@@ -477,5 +494,10 @@ def test_engines_die_with_the_daemon(tmp_path: Path, models: dict[str, Path]) ->
             return True
 
         await until(gone)
+        left = f"{FOLDER}{parent.pid}-*"
+        assert list(Path(tempfile.gettempdir()).glob(left))
+        async with opened(tmp_path, models["endless"]) as model:
+            await model.warm([])
+            assert not list(Path(tempfile.gettempdir()).glob(left))
 
     run(body)

@@ -23,6 +23,9 @@ from haoya.inference.wire import request
 READY_SECONDS = 300.0
 """The longest a model may take to load (70B from a slow disk); a dead process is seen at once."""
 
+FOLDER = "haoya-engine-"
+"""The socket's folder, after it the daemon's process id: what a killed one leaves can be told."""
+
 LOOK_SECONDS = 0.02
 STOP_SECONDS = 3.0
 
@@ -106,7 +109,8 @@ async def launched(
     """
     limits = limits or Limits()
     # A socket's path may have 107 bytes (unix(7)); a home's folder may have more.
-    folder = Path(tempfile.mkdtemp(prefix="haoya-engine-"))
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
     launch = msgspec.structs.replace(launch, socket=str(folder / "engine.sock"))
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -130,6 +134,19 @@ async def launched(
         raise Unready(f"the engine {engine.name} cannot be started: {error.strerror}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove the sockets' folders that killed daemons left behind."""
+    for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}*-*"):
+        owner = left.name.removeprefix(FOLDER).partition("-")[0]
+        if owner.isdigit():
+            try:
+                os.kill(int(owner), 0)  # asks whether it lives
+            except ProcessLookupError:
+                shutil.rmtree(left, ignore_errors=True)
+            except (OSError, OverflowError):
+                continue
 
 
 def _environment() -> dict[str, str]:

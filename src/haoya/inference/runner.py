@@ -79,7 +79,7 @@ class Runner:
         self._running: Running | None = None
         self._stack = AsyncExitStack()
         self._starting = asyncio.Lock()
-        self._beginnings: dict[str, asyncio.Lock] = {}
+        self._beginning = asyncio.Lock()  # the second of two strangers finds it read
         self._used = 0.0
         self._falls: list[float] = []
         self._frozen = False
@@ -217,14 +217,14 @@ class Runner:
         if self._saved is None:
             return ()
         name = beginning_file(beginning)
-        async with self._beginnings.setdefault(name, asyncio.Lock()):
+        async with self._beginning:
             if self._saved.has(name) and await self._load(running, slot, name):
                 return ("the shared beginning was loaded from disk",)
             body = await self._body_of(beginning, slot)
             async with request(running.socket, "POST", "/v1/chat/completions", body) as reply:
                 await reply.body()
                 if reply.status == 200:
-                    await self._slot(running, slot, "save", name)
+                    await self._save(running, slot, name)
         return ()
 
     async def remember(self, beginning: Prompt) -> None:
@@ -243,10 +243,15 @@ class Runner:
         for slot, conversation in slots.unstored():
             await self._store(running, slot, conversation)
             slots.stored(slot)
-        await asyncio.to_thread(self._saved.make_room)
 
     async def _store(self, running: Running, slot: int, conversation: str) -> None:
-        await self._slot(running, slot, "save", conversation_file(conversation))
+        await self._save(running, slot, conversation_file(conversation))
+
+    async def _save(self, running: Running, slot: int, name: str) -> None:
+        """Store a slot, and keep to what the disk may hold."""
+        await self._slot(running, slot, "save", name)
+        if self._saved:
+            await asyncio.to_thread(self._saved.make_room)
 
     async def _load(self, running: Running, slot: int, name: str) -> bool:
         if await self._slot(running, slot, "restore", name):

@@ -2,13 +2,14 @@
 """Anthropic's Messages API: Claude, and the servers that speak its wire."""
 
 from haoya.core.plugin import Plugin
-from haoya.models.anthropic.client import AnthropicSettings, connect
+from haoya.models._wire.opening import opener
+from haoya.models.anthropic.client import AnthropicModel, AnthropicSettings
 
 plugin = Plugin(
     kind="model",
     name="anthropic",
     settings=AnthropicSettings,
-    open=connect,
+    open=opener(AnthropicModel),
     summary="Anthropic's Messages API: Claude, and servers that speak the same",
     summary_zh="Anthropic 的 Messages 接口：Claude，以及兼容它的服务",
 )

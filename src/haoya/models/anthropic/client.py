@@ -2,7 +2,7 @@
 """The model itself: prompts and relayed requests over one link."""
 
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Literal
 
 import httpx2
@@ -49,18 +49,6 @@ class AnthropicSettings(WireSettings):
     cache: bool = pydantic.Field(
         default=True, description="Ask for the prompt cache: a repeated beginning costs a tenth"
     )
-
-
-@asynccontextmanager
-async def connect(
-    settings: AnthropicSettings, context: Context
-) -> AsyncGenerator["AnthropicModel", None]:
-    """Lend the model; the server is first spoken to when a question is asked.
-
-    Raises `ConfigError` where the key cannot be resolved.
-    """
-    key = context.secret(settings.api_key) if settings.api_key else ""
-    yield AnthropicModel(settings, context, key)
 
 
 class AnthropicModel:

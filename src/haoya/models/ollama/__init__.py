@@ -2,13 +2,14 @@
 """Ollama's own API, which says more than its compatible one: context size, memory, thoughts."""
 
 from haoya.core.plugin import Plugin
-from haoya.models.ollama.client import OllamaSettings, connect
+from haoya.models._wire.opening import opener
+from haoya.models.ollama.client import OllamaModel, OllamaSettings
 
 plugin = Plugin(
     kind="model",
     name="ollama",
     settings=OllamaSettings,
-    open=connect,
+    open=opener(OllamaModel),
     summary="Ollama, on this machine or another",
     summary_zh="Ollama，本机或其他机器上的都可以",
 )

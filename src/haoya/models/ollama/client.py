@@ -2,7 +2,6 @@
 """The model itself: prompts and embeddings over one link."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import Literal
 
@@ -39,18 +38,6 @@ class OllamaSettings(WireSettings):
         description="How long the model stays in memory, such as 10m; -1 for ever; "
         "empty for the server's own",
     )
-
-
-@asynccontextmanager
-async def connect(
-    settings: OllamaSettings, context: Context
-) -> AsyncGenerator["OllamaModel", None]:
-    """Lend the model; the server is first spoken to when a question is asked.
-
-    Raises `ConfigError` where the key cannot be resolved.
-    """
-    key = context.secret(settings.api_key) if settings.api_key else ""
-    yield OllamaModel(settings, context, key)
 
 
 class OllamaModel:

@@ -2,7 +2,7 @@
 """The model itself: prompts, relayed requests and embeddings over one link."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Literal
 
@@ -30,18 +30,6 @@ class OpenaiSettings(WireSettings):
     effort: Effort = pydantic.Field(
         default="", description="How much a reasoning model thinks; empty for the server's own"
     )
-
-
-@asynccontextmanager
-async def connect(
-    settings: OpenaiSettings, context: Context
-) -> AsyncGenerator["OpenaiModel", None]:
-    """Lend the model; the server is first spoken to when a question is asked.
-
-    Raises `ConfigError` where the key cannot be resolved.
-    """
-    key = context.secret(settings.api_key) if settings.api_key else ""
-    yield OpenaiModel(settings, context, key)
 
 
 class OpenaiModel:

@@ -2,7 +2,7 @@
 """The model itself: prompts and relayed requests over one link."""
 
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Literal
 
@@ -32,18 +32,6 @@ class ResponsesSettings(WireSettings):
     effort: Effort = pydantic.Field(
         default="", description="How much a reasoning model thinks; empty for the server's own"
     )
-
-
-@asynccontextmanager
-async def connect(
-    settings: ResponsesSettings, context: Context
-) -> AsyncGenerator["ResponsesModel", None]:
-    """Lend the model; the server is first spoken to when a question is asked.
-
-    Raises `ConfigError` where the key cannot be resolved.
-    """
-    key = context.secret(settings.api_key) if settings.api_key else ""
-    yield ResponsesModel(settings, context, key)
 
 
 class ResponsesModel:
