@@ -11,7 +11,7 @@ import pytest
 from tests.house.sources import FUNCTIONS, Source, imports, room_of, sources
 
 WINGS = {"channels", "models", "tools", "memories", "stages"}
-BEHIND = {"journal", "policy", "agent", "inference", "scheduler"}
+BEHIND = {"journal", "policy", "sandbox", "agent", "inference", "scheduler"}
 TABLE: dict[str, set[str]] = {
     "": set(),
     "core": set(),

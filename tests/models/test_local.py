@@ -494,10 +494,13 @@ def test_engines_die_with_the_daemon(tmp_path: Path, models: dict[str, Path]) ->
             return True
 
         await until(gone)
-        left = f"{FOLDER}{parent.pid}-*"
-        assert list(Path(tempfile.gettempdir()).glob(left))
+
+        def left() -> list[Path]:
+            return list(Path(tempfile.gettempdir()).glob(f"{FOLDER}{parent.pid}-*"))
+
+        assert left()
         async with opened(tmp_path, models["endless"]) as model:
             await model.warm([])
-            assert not list(Path(tempfile.gettempdir()).glob(left))
+            assert not left()
 
     run(body)

@@ -8,6 +8,7 @@ before it in the same step, whose number is not known yet; whoever reads the jou
 number.
 """
 
+from haoya.core.label import Label
 from haoya.core.message import Inbound, Outbound, Part, Receipt, Word
 from haoya.core.tool import ToolCall, Usage, Verdict
 
@@ -43,6 +44,8 @@ class Admitted(Word, frozen=True, kw_only=True, tag="admitted"):
     id: str = ""
     name: str = ""
     wakes: bool = True
+    label: Label | None = None
+    """None in lines from before there were labels: then by role."""
 
 
 class ModelAsked(Word, frozen=True, kw_only=True, tag="model-asked"):
@@ -75,6 +78,8 @@ class ModelAnswered(Word, frozen=True, kw_only=True, tag="model-answered"):
     """What the same model wants back with this line (signed thoughts)."""
     notes: tuple[str, ...] = ()
     """The decisions taken on the way to this answer, for the owner."""
+    label: Label | None = None
+    """Of everything the model had read; what is cut from later prompts lives on in it."""
 
 
 class ModelFailed(Word, frozen=True, kw_only=True, tag="model-failed"):
@@ -146,6 +151,7 @@ class ToolReturned(Word, frozen=True, kw_only=True, tag="tool-returned"):
     ok: bool = True
     known: bool = True
     seconds: float = 0
+    label: Label | None = None
 
 
 class Said(Word, frozen=True, kw_only=True, tag="said"):
@@ -229,11 +235,71 @@ class Paired(Word, frozen=True, kw_only=True, tag="paired"):
     by: str
 
 
+class Granted(Word, frozen=True, kw_only=True, tag="granted"):
+    """An owner (`by`) gave a standing leave: `person` may have `tool` run in `where` (a
+    conversation's key, `*` for any) with these `arguments` (exact values by argument path),
+    `limit` times (0: any number) until `expires` (Unix seconds, 0: for good). The entry's number
+    is the grant's name."""
+
+    person: str
+    where: str
+    tool: str
+    arguments: dict[str, str]
+    by: str
+    limit: int = 0
+    expires: float = 0
+
+
+class Revoked(Word, frozen=True, kw_only=True, tag="revoked"):
+    """Grant `of` counts no more."""
+
+    of: int
+    by: str
+
+
 class Unpaired(Word, frozen=True, kw_only=True, tag="unpaired"):
     """The owner sent a person away again."""
 
     person: str
     by: str
+
+
+class Kept(Word, frozen=True, kw_only=True, tag="kept"):
+    """Before `call` of `turn` changed the file `path` (below the workspace), it was kept as blob
+    `sha256` ("" where there was none) with permission bits `mode`."""
+
+    turn: int
+    call: str
+    path: str
+    sha256: str = ""
+    mode: int = 0
+
+
+class Undone(Word, frozen=True, kw_only=True, tag="undone"):
+    """The file changes of turn `of` were taken back for `by`; `left` are the paths that were not,
+    since somebody changed them after the turn."""
+
+    of: int
+    by: str
+    left: tuple[str, ...] = ()
+
+
+class Alarmed(Word, frozen=True, kw_only=True, tag="alarmed"):
+    """Something unlike what is usual: finding `id`, whose doing (`person`), evidence in words."""
+
+    id: str
+    person: str
+    evidence: str
+    until: float = 0
+    """Until when this person is slowed down (Unix seconds), 0 for not at all."""
+
+
+class Anchored(Word, frozen=True, kw_only=True, tag="anchored"):
+    """The audit log's head after `size` records was told to somebody outside (`where`)."""
+
+    size: int
+    head: str
+    where: str = ""
 
 
 Event = (
@@ -259,6 +325,12 @@ Event = (
     | CodeGiven
     | Paired
     | Unpaired
+    | Granted
+    | Revoked
+    | Kept
+    | Undone
+    | Alarmed
+    | Anchored
 )
 
 

@@ -21,6 +21,8 @@ import pydantic
 
 from haoya.core.message import Address, Blob, Outbound
 from haoya.core.ports import Memory, Queue
+from haoya.core.sandbox import Sandbox
+from haoya.core.tool import Scene
 
 PluginKind = Literal["channel", "model", "tools", "memory", "stage"]
 Settings = TypeVar("Settings", bound=pydantic.BaseModel)
@@ -47,6 +49,11 @@ Call = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 """The house's own verbs (`status`, `pair_approve` …) by name and JSON arguments."""
 
 
+Keep = Callable[[Scene, Path], Awaitable[None]]
+"""Keep a copy of a file of the workspace, or of its absence, before this call changes it; raises
+`Unready` where it cannot be kept (the file is then not to be touched)."""
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """All that the house lends a plugin.
 
@@ -57,7 +64,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     channel. A channel calls `alive` whenever the other side proved that it is there; one that
     stays silent past its plugin's `silent_seconds` is opened anew.
     `models` is the folder of model files, `queue` shares the machine among local models.
-    `say`, `memory` and `conversations` are lent to tools, `call` to the owner's own door
+    `sandbox` runs programs, and whatever reads files that strangers made; `keep` makes changes to
+    files undoable.
+    `say`, `memory`, `keep` and `conversations` are lent to tools, `call` to the owner's own door
     (channel `local`) alone.
     """
 
@@ -72,6 +81,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     workspace: Path = Path()
     models: Path = Path()
     queue: Queue | None = None
+    sandbox: Sandbox | None = None
+    keep: Keep | None = None
     memory: Memory | None = None
     say: Say | None = None
     conversations: Callable[[str], Awaitable[list[Address]]] | None = None

@@ -5,7 +5,12 @@ from typing import Literal
 
 import msgspec
 
+from haoya.core.label import OWNER, Author, Label
 from haoya.core.message import Address, Blob, Word
+
+Facet = Literal["who", "where", "which", "amount", "when"]
+"""What an argument decides: whom it reaches, which place (a path, a host), which of several things,
+how much, at what time."""
 
 Effect = Literal["read", "write", "net", "exec", "send", "spend"]
 
@@ -17,6 +22,12 @@ class ToolSpec(Word, frozen=True, kw_only=True):
     of the cached prompt prefix). `reads` and `writes` label where data comes from and goes to
     (`workspace`, `memory`, `web`, `chat`). An `idempotent` tool may run again after a crash.
     `undo` says in a phrase how its effect is taken back, empty if it cannot be.
+
+    Facts that policy judges by, stated from the tool's meaning: `authority` names the arguments
+    that decide whom, where or what an effect hits, and must come from somebody who may say so;
+    `author` is whose words its results are (`owner` for what the owner alone can have written),
+    `private` whether they are for the asking person's eyes only, and `audience` the arguments that
+    name who gets to read the other arguments (empty: what it writes stays with the person).
     """
 
     name: str
@@ -27,6 +38,10 @@ class ToolSpec(Word, frozen=True, kw_only=True):
     writes: frozenset[str] = frozenset()
     idempotent: bool = False
     undo: str = ""
+    authority: dict[str, Facet] = msgspec.field(default_factory=dict[str, Facet])
+    author: Author = "untrusted"
+    private: bool = False
+    audience: frozenset[str] = frozenset()
 
 
 class ToolCall(Word, frozen=True, kw_only=True):
@@ -38,24 +53,49 @@ class ToolCall(Word, frozen=True, kw_only=True):
 
 
 class ToolResult(Word, frozen=True, kw_only=True):
-    """What a tool gives back: words for the model, and whether it worked."""
+    """What a tool gives back: words for the model, and whether it worked.
+
+    `label` where the tool knows better than its spec whose words these are; policy never takes it
+    for more than the spec promises, only for less.
+    """
 
     text: str
     ok: bool = True
+    label: Label | None = None
+
+
+class Origin(Word, frozen=True, kw_only=True):
+    """Where the value of an argument came from, as shown to the owner.
+
+    `argument` as a path (`to`, `items.0.price`), `value` as text, `source` in words ("your message
+    of 9:14", "the page example.org"); `trusted` whether its author may decide this.
+    """
+
+    argument: str
+    value: str
+    source: str = ""
+    trusted: bool = False
 
 
 class Verdict(Word, frozen=True, kw_only=True):
-    """Policy's answer to a call; `reason` is written for the owner."""
+    """Policy's answer to a call; `reason` is written for the owner.
+
+    `origins` says of each argument that carries authority where it came from. `grant` is the
+    number of the standing grant that allowed it, 0 for none.
+    """
 
     decision: Literal["allow", "ask", "deny"]
     reason: str = ""
+    origins: tuple[Origin, ...] = ()
+    grant: int = 0
 
 
 class Line(Word, frozen=True, kw_only=True):
     """One line of what a model reads. `calls` on assistant lines, `call` (an id) on tool lines.
 
     `model` names the part that spoke an assistant line and `echo` is what that model wants back
-    with it, word for word (signed thoughts); others leave it alone.
+    with it, word for word (signed thoughts); others leave it alone. `label` says whose words the
+    line is made of; of an assistant's line, of all it had read.
     """
 
     role: Literal["system", "user", "assistant", "tool"]
@@ -65,6 +105,7 @@ class Line(Word, frozen=True, kw_only=True):
     call: str = ""
     model: str = ""
     echo: str = ""
+    label: Label = OWNER
 
 
 class Sampling(Word, frozen=True, kw_only=True):

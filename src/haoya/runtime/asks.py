@@ -12,7 +12,7 @@ from haoya.core.phrases import Language, language_of, phrase
 from haoya.core.tool import ToolCall, ToolSpec
 from haoya.policy.judge import digest_of
 from haoya.runtime.gateway import Gateway
-from haoya.runtime.settings import PolicySettings
+from haoya.runtime.policy_settings import PolicySettings
 
 DESK = "main"
 """The room of the owner's own door in which questions stand when no owner chat is known."""

@@ -5,14 +5,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from haoya.core.errors import ConfigError, Unready
-from haoya.core.message import Address, Outbound
-from haoya.core.plugin import Call, Context, Plugin
-from haoya.core.ports import Connection, Desk, Memo, Memory, Model, Tool, Warms
+from haoya.core.plugin import Call, Plugin
+from haoya.core.ports import Connection, Desk, Memory, Model, Tool, Warms
 from haoya.journal import BlobStore, Journal, open_journal
 from haoya.policy.access import Gate
 from haoya.policy.judge import Judge
@@ -20,6 +19,7 @@ from haoya.runtime.asks import Asks
 from haoya.runtime.blobs import LentBlobs
 from haoya.runtime.board import Board
 from haoya.runtime.budgets import Budgets
+from haoya.runtime.contexts import Contexts
 from haoya.runtime.conversations import Conversations, Mind
 from haoya.runtime.door import DOOR, attend, door
 from haoya.runtime.gateway import Gateway
@@ -30,7 +30,7 @@ from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
 from haoya.runtime.peers import Listener, Peers
 from haoya.runtime.registry import peers_window, window
 from haoya.runtime.routing import Routing
-from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
+from haoya.runtime.secrets import plain_secrets, read_secrets
 from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
 from haoya.runtime.sharing import open_queue
 from haoya.runtime.supervisor import supervise
@@ -74,6 +74,18 @@ class House:
         self.window_open = asyncio.Event()
         self.codes: dict[str, float] = {}
         self._api: asyncio.Task[None] | None = None
+        self.contexts = Contexts(
+            home,
+            self.board,
+            clock=self.clock,
+            http=lambda: self.http,
+            blobs=self.blobs,
+            queue=self.queue,
+            gateway=self._gateway,
+            gate=self.gate,
+            memory=lambda: self.memory,
+            call=self._verb,
+        )
 
     async def run(self) -> None:
         """Live until cancelled. Never raises for what settings, disk or networks do."""
@@ -86,7 +98,7 @@ class House:
                 with contextlib.suppress(OSError):  # the journal says what is wrong, and waits
                     self.home.prepare()
                 self._judge_settings()
-                entrance = Parts(self.board, self._lend, {"channel": self._converse}, tasks)
+                entrance = Parts(self.board, self.contexts.of, {"channel": self._converse}, tasks)
                 await entrance.apply([door(self.home)])
                 report = self.board.report
                 tasks.create_task(
@@ -226,7 +238,7 @@ class House:
                     "tools": self._keep_tools,
                     "memory": self._keep_memory,
                 }
-                self.parts = Parts(self.board, self._lend, use, tasks, self._warm)  # pyright: ignore[reportArgumentType]
+                self.parts = Parts(self.board, self.contexts.of, use, tasks, self._warm)  # pyright: ignore[reportArgumentType]
                 self.gateway, self.conversations = gateway, conversations
                 self.budgets = budgets
                 thinking = [part for part in self._wanted() if part.kind != "channel"]
@@ -246,53 +258,6 @@ class House:
             self.ready.clear()
             gateway.closed.set()
             self.gateway = self.conversations = self.parts = self.budgets = None
-
-    async def _lend(self, part: Wanted) -> Context:
-        """The context of one part. Only the owner's door is lent the house's verbs, only tools
-        the ways to speak and remember."""
-        state = self.home.state(part.kind, part.name)
-        gateway = self.gateway
-        if part.name != DOOR or part.kind != "channel":
-            try:
-                state.mkdir(parents=True, exist_ok=True, mode=0o700)
-            except OSError as error:
-                raise Unready(f"{state} cannot be made: {error.strerror}") from error
-        cursor = ""
-        if part.kind == "channel" and gateway:
-            cursor = await gateway.journal.cursor(part.name)
-        tools = part.kind == "tools"
-        return Context(
-            name=part.name,
-            state=state,
-            clock=self.clock,
-            http=self.http,
-            secret=lambda value: resolve(self.home, value),
-            blobs=self.blobs,
-            cursor=cursor,
-            alive=lambda: self.board.heard(part.key),
-            workspace=self.home.workspace,
-            models=self.home.models,
-            queue=self.queue,
-            memory=_LentMemory(self) if tools else None,
-            say=self._say if tools else None,
-            conversations=self._reachable if tools else None,
-            call=self._verb if part.name == DOOR else None,
-        )
-
-    async def _say(self, outbound: Outbound) -> bool:
-        return await self._gateway().say(outbound)
-
-    async def _reachable(self, person: str) -> list[Address]:
-        """The conversations a person's agent may write to: all for the owner, none for others."""
-        gateway = self._gateway()
-        platform, _, id = person.partition(":")
-        gate = self.gate()
-        paired = gateway.roster.people.get(person)
-        owner = platform in gate.doors or person in gate.owners
-        if not (owner or (id and paired and paired.role == "owner")):
-            return []
-        known = await gateway.journal.conversations(limit=100)
-        return [c.address for c in known if c.address.channel in self.connections]
 
     async def _verb(self, verb: str, arguments: Any) -> Any:
         if self.call is None:
@@ -373,24 +338,3 @@ async def _keep(store: dict[str, Any], name: str, part: Any) -> None:
     finally:
         if store.get(name) is part:  # not the one that took its place
             del store[name]
-
-
-class _LentMemory:
-    """The memory that is open now, for tools that outlive its reopening."""
-
-    def __init__(self, house: House) -> None:
-        self.house = house
-
-    def _open(self) -> Memory:
-        if self.house.memory is None:
-            raise Unready("the memory is not open: " + self.house.board.part("memory").reason)
-        return self.house.memory
-
-    async def keep(self, memo: Memo) -> None:
-        await self._open().keep(memo)
-
-    async def recall(self, person: str, query: str, limit: int = 5) -> Sequence[Memo]:
-        return await self._open().recall(person, query, limit)
-
-    async def forget(self, person: str, id: str) -> bool:
-        return await self._open().forget(person, id)

@@ -13,24 +13,20 @@ from typing import Any, Literal, cast
 
 import msgspec
 import pydantic
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from haoya.core.tool import Place
 from haoya.policy.access import Access
-from haoya.policy.leave import is_rule
+from haoya.runtime.channel_settings import ChannelFrame
+from haoya.runtime.download_settings import DownloadSettings
 from haoya.runtime.home import Home
 from haoya.runtime.peers_settings import PeersSettings
+from haoya.runtime.policy_settings import PolicySettings
 from haoya.runtime.queue_settings import QueueSettings
 from haoya.runtime.router_settings import ModelFrame, PartFrame, RouterSettings
+from haoya.runtime.section import Section
 
 Table = dict[str, Any]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
-
-
-class Section(pydantic.BaseModel):
-    """A section of the settings: unknown keys are faults, named one by one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class AgentSettings(Section):
@@ -39,7 +35,7 @@ class AgentSettings(Section):
     name: str = Field("haoya", min_length=1, max_length=40)
     model: str | list[str] = "main"
     prompt: str = ""
-    tools: list[str] = ["clock", "files", "memory", "message"]
+    tools: list[str] = Field(["clock", "files", "memory", "message"])
     max_steps: int = Field(12, ge=1, le=100)
     gather: bool = False
     """Whether messages that came while the agent was at work share one answer."""
@@ -48,43 +44,6 @@ class AgentSettings(Section):
     def models(self) -> list[str]:
         """The names in `model`, as a list."""
         return [self.model] if isinstance(self.model, str) else list(self.model)
-
-
-class PolicySettings(Section):
-    """`[policy]`: `owners` are CHANNEL:ID keys; `verdicts` override cells such as member.send;
-    `leave` says how far words may go to be thought about."""
-
-    owners: list[str] = []
-    verdicts: dict[str, Literal["allow", "ask", "deny"]] = {}
-    ask_hours: float = Field(24, gt=0, le=24 * 30)
-    leave: dict[str, Place] = {}
-
-    @pydantic.field_validator("verdicts")
-    @classmethod
-    def _known_cells(cls, value: dict[str, str]) -> dict[str, str]:
-        for cell in value:
-            if not re.fullmatch(r"(owner|member|guest)\.(read|write|net|exec|send|spend)", cell):
-                raise ValueError(f"{cell!r} is no cell; write ROLE.EFFECT, such as member.send")
-        return value
-
-    @pydantic.field_validator("leave")
-    @classmethod
-    def _known_rules(cls, value: dict[str, Place]) -> dict[str, Place]:
-        for key in value:
-            if not is_rule(key):
-                raise ValueError(
-                    f"{key!r} names nothing; write *, a channel, chat, background, CHANNEL:ID or "
-                    "a conversation such as irc//#kitchen"
-                )
-        return value
-
-    @pydantic.field_validator("owners")
-    @classmethod
-    def _keys(cls, value: list[str]) -> list[str]:
-        for key in value:
-            if not all(key.partition(":")):
-                raise ValueError(f"{key!r} is no person; write CHANNEL:ID, such as tg:123456")
-        return value
 
 
 class ApiSettings(Section):
@@ -105,49 +64,6 @@ class DeliverySettings(Section):
     """`[delivery]`: what to do with a message whose arrival a crash has hidden."""
 
     repeat: Literal["marked", "never"] = "marked"
-
-
-class DownloadSettings(Section):
-    """`[downloads]`: other addresses for the registries of models (mirrors), and tokens for them
-    as secret references; empty is the registry's own, or what the environment says."""
-
-    huggingface: str = ""
-    huggingface_token: str = ""
-    modelscope: str = ""
-    modelscope_token: str = ""
-    ollama: str = ""
-    ollama_token: str = ""
-
-    @pydantic.field_validator("huggingface", "modelscope", "ollama")
-    @classmethod
-    def _addresses(cls, value: str) -> str:
-        if value and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
-            raise ValueError(f"{value!r} is no address; write https://HOST")
-        return value.rstrip("/")
-
-
-class ChannelFrame(pydantic.BaseModel):
-    """The keys every `[channels.NAME]` has; the rest belongs to the plugin."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    use: str = Field(min_length=1)
-    enabled: bool = True
-    access: Literal["pairing", "open"] | list[str] = "pairing"
-
-    @pydantic.field_validator("access", mode="before")
-    @classmethod
-    def _numbers_are_ids(cls, value: object) -> object:
-        if isinstance(value, list):
-            items = cast("list[object]", value)
-            return [str(item) if type(item) is int else item for item in items]
-        return value
-
-    def rule(self) -> Access:
-        """Policy's form of `access`."""
-        if isinstance(self.access, str):
-            return Access(mode=self.access)
-        return Access(mode="list", ids=frozenset(self.access))
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
