@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haoya.core.tool import Effect, ToolCall, ToolSpec
+from haoya.core.tool import Effect, ToolCall, ToolSpec, Verdict
+from haoya.policy.case import Case
 from haoya.policy.judge import DEFAULTS, MEANING, Decision, Judge, digest_of
 from haoya.policy.principal import Role
 
@@ -22,6 +23,10 @@ cells = st.dictionaries(
 )
 
 
+def judged(judge: Judge, spec: ToolSpec | None, role: Role) -> Verdict:
+    return judge.judge(Case(spec=spec, call=CALL, person="tg:1", role=role))
+
+
 def spec(*effects: Effect, name: str = "tool", about: str = "") -> ToolSpec:
     labels = frozenset({about} if about else ())
     return ToolSpec(name=name, purpose="?", effects=frozenset(effects), reads=labels, writes=labels)
@@ -34,28 +39,28 @@ def test_the_table_has_a_cell_for_everything() -> None:
 
 @pytest.mark.parametrize("effect", EFFECTS)
 def test_a_guest_has_no_effect_on_anything(effect: Effect) -> None:
-    assert Judge().judge(spec(effect), CALL, "guest").decision == "deny"
+    assert judged(Judge(), spec(effect), "guest").decision == "deny"
 
 
 @pytest.mark.parametrize("effect", ["exec", "send", "spend"])
 @pytest.mark.parametrize("role", ["owner", "member"])
 def test_what_leaves_the_house_is_asked_about(effect: Effect, role: Role) -> None:
-    verdict = Judge().judge(spec(effect, "read"), CALL, role)
+    verdict = judged(Judge(), spec(effect, "read"), role)
     assert verdict.decision == "ask"
     assert MEANING[effect] in verdict.reason
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_without_effects_there_is_nothing_to_forbid(role: Role) -> None:
-    assert Judge().judge(spec(), CALL, role).decision == "allow"
+    assert judged(Judge(), spec(), role).decision == "allow"
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_ones_own_memory_is_ones_own(role: Role) -> None:
     strict = Judge(cells=dict.fromkeys(DEFAULTS, "deny"))
-    assert strict.judge(spec("read", "write", about="memory"), CALL, role).decision == "allow"
-    assert strict.judge(spec("read", "net", about="memory"), CALL, role).decision == "deny"
-    assert strict.judge(spec("read", about="workspace"), CALL, role).decision == "deny"
+    assert judged(strict, spec("read", "write", about="memory"), role).decision == "allow"
+    assert judged(strict, spec("read", "net", about="memory"), role).decision == "deny"
+    assert judged(strict, spec("read", about="workspace"), role).decision == "deny"
 
 
 def test_a_tool_nobody_lent_is_denied() -> None:
@@ -68,7 +73,7 @@ def test_the_strictest_effect_decides(
     effects: frozenset[Effect], role: Role, changed: dict[str, Decision]
 ) -> None:
     judge = Judge(cells=changed)
-    verdict = judge.judge(spec(*effects), CALL, role)
+    verdict = judged(judge, spec(*effects), role)
     each = [(DEFAULTS | changed)[f"{role}.{effect}"] for effect in effects]
     assert verdict.decision == max(each, key=STRICT.index, default="allow")
     assert verdict.reason
@@ -79,8 +84,8 @@ def test_one_more_effect_never_makes_a_verdict_milder(
     effects: frozenset[Effect], more: Effect, role: Role, changed: dict[str, Decision]
 ) -> None:
     judge = Judge(cells=changed)
-    before = judge.judge(spec(*effects), CALL, role).decision
-    after = judge.judge(spec(*effects, more), CALL, role).decision
+    before = judged(judge, spec(*effects), role).decision
+    after = judged(judge, spec(*effects, more), role).decision
     assert STRICT.index(after) >= STRICT.index(before)
 
 

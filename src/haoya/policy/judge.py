@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from haoya.core.tool import Effect, ToolCall, ToolSpec, Verdict
-from haoya.policy.principal import Role
+from haoya.core.tool import Effect, ToolCall, Verdict
+from haoya.policy.case import Case
 
 Decision = Literal["allow", "ask", "deny"]
 
@@ -52,13 +52,14 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
 
     cells: dict[str, Decision] = {}
 
-    def judge(self, spec: ToolSpec | None, call: ToolCall, role: Role) -> Verdict:
+    def judge(self, case: Case) -> Verdict:
         """The strictest cell among the tool's effects.
 
         One's own memory is always one's own: reading and writing it alone is allowed to all.
         """
+        spec, role = case.spec, case.role
         if spec is None:
-            return Verdict(decision="deny", reason=f"there is no tool named {call.name!r}")
+            return Verdict(decision="deny", reason=f"there is no tool named {case.call.name!r}")
         if spec.effects <= {"read", "write"} and spec.reads | spec.writes == _MEMORY:
             return Verdict(decision="allow", reason="one's own memory")
         worst: Decision = "allow"

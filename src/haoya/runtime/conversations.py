@@ -27,6 +27,7 @@ from haoya.core.message import Address, Outbound, Text, text_of
 from haoya.core.phrases import Language, language_of, phrase
 from haoya.core.ports import Tool
 from haoya.core.tool import Scene, TextDelta, ToolCall, ToolSpec, Verdict
+from haoya.policy.case import Case
 from haoya.policy.judge import Judge
 from haoya.policy.principal import Role
 from haoya.runtime.asks import Asks
@@ -268,7 +269,7 @@ class Conversations:
         person = reads[-1].person
 
         def judge(spec: ToolSpec | None, call: ToolCall) -> Verdict:
-            return mind.judge.judge(spec, call, role)
+            return mind.judge.judge(Case(spec=spec, call=call, person=person, role=role))
 
         def scene(call: str) -> Scene:
             return Scene(address=address, person=person, turn=state.turn, call=call)
