@@ -23,8 +23,8 @@ cells = st.dictionaries(
 )
 
 
-def judged(judge: Judge, spec: ToolSpec | None, role: Role) -> Verdict:
-    return judge.judge(Case(spec=spec, call=CALL, person="tg:1", role=role))
+def judged(judge: Judge, spec: ToolSpec | None, role: Role, call: ToolCall = CALL) -> Verdict:
+    return judge.judge(Case(spec=spec, call=call, person="tg:1", role=role))
 
 
 def spec(*effects: Effect, name: str = "tool", about: str = "") -> ToolSpec:
@@ -64,7 +64,7 @@ def test_ones_own_memory_is_ones_own(role: Role) -> None:
 
 
 def test_a_tool_nobody_lent_is_denied() -> None:
-    verdict = Judge().judge(None, ToolCall(id="1", name="rm"), "owner")
+    verdict = judged(Judge(), None, "owner", ToolCall(id="1", name="rm"))
     assert verdict.decision == "deny" and "'rm'" in verdict.reason
 
 
@@ -94,9 +94,8 @@ def test_names_and_arguments_decide_nothing(
     effects: frozenset[Effect], role: Role, name: str, arguments: str
 ) -> None:
     call = ToolCall(id="1", name=name, arguments=arguments)
-    assert Judge().judge(spec(*effects, name=name), call, role) == Judge().judge(
-        spec(*effects), CALL, role
-    )
+    named = judged(Judge(), spec(*effects, name=name), role, call)
+    assert named == judged(Judge(), spec(*effects), role)
 
 
 def test_no_role_has_fewer_rights_than_the_one_below() -> None:
