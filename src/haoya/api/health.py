@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import haoya
+from haoya.api.auth import beyond
 from haoya.api.replies import reply
 from haoya.api.window import window_of
 from haoya.runtime.house import DOOR, House
@@ -29,7 +30,7 @@ async def readyz(request: Request) -> Response:
     """200 where messages can be stored and answered, 503 where not."""
     house = window_of(request).house
     reason = unready_reason(house)
-    known = bool(request.scope["state"].get("known"))
+    known = beyond(request.scope["state"].get("known"), "metrics") is None
     readiness = Readiness(
         ready=not reason,
         reason=reason if known or not reason else "not ready",
