@@ -13,12 +13,14 @@ from haoya.runtime.house import DOOR, House
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Whether messages can be taken. `parts` (the state of each by name) and the true reason are
+    """Whether messages can be taken. `parts` (the state of each by name), the ids of
+    `findings` and the true reason are
     told to those who are signed in; to others the reason is always the same."""
 
     ready: bool
     reason: str
     parts: dict[str, str] = {}
+    findings: tuple[str, ...] = ()
 
 
 async def healthz(_: Request) -> Response:
@@ -35,6 +37,7 @@ async def readyz(request: Request) -> Response:
         ready=not reason,
         reason=reason if known or not reason else "not ready",
         parts={key: part.state for key, part in house.board.health.items()} if known else {},
+        findings=tuple(sorted({f.id for f in house.board.all_findings()})) if known else (),
     )
     return reply(readiness, 503 if reason else 200)
 

@@ -19,7 +19,7 @@ def add(
     /,
     *,
     scope: Annotated[list[str], Parameter(help=say("option.scope"))],
-    per_minute: Annotated[int, Parameter(help=say("option.per-minute"))] = 600,
+    per_minute: Annotated[int, Parameter(help=say("option.pace"))] = 600,
     view: Lent,
 ) -> int:
     """Let a device use some of the API; prints its token, this once."""

@@ -32,6 +32,7 @@ from haoya.runtime.peers import Listener, Peers
 from haoya.runtime.registry import peers_window, window
 from haoya.runtime.routing import Routing
 from haoya.runtime.secrets import plain_secrets, read_secrets
+from haoya.runtime.security import security_findings
 from haoya.runtime.settings import Settings, fault_in, load, remember_good
 from haoya.runtime.sharing import open_queue
 from haoya.runtime.supervisor import supervise
@@ -189,6 +190,10 @@ class House:
         except ConfigError as error:
             findings.append(fault_in("secrets.toml", str(error), error.cure))
         self.board.find("settings", *findings)
+        told = {finding.id for finding in findings}
+        loose = security_findings(self.home, now)
+        grave = [one for one in loose if one.severity != "info" and one.id not in told]
+        self.board.find("security", *grave)
 
     def _remember_settings(self) -> None:
         """Keep a copy of settings in which nothing is wrong, the parts' own sections included."""

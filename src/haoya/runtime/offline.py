@@ -32,6 +32,7 @@ from haoya.runtime.registry import built_in, find
 from haoya.runtime.router_settings import ModelFrame, RouterSettings
 from haoya.runtime.runs import Row
 from haoya.runtime.secrets import plain_secrets
+from haoya.runtime.security import security_findings
 from haoya.runtime.settings import (
     AgentSettings,
     DeliverySettings,
@@ -59,6 +60,9 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
         case "config_schema":
             return schema()
         case "doctor":
+            if given.get("security"):
+                found = security_findings(home, load(home))
+                return {"findings": [msgspec.to_builtins(finding) for finding in found]}
             return await _doctor(home)
         case "pair_list":
             async with _gateway(home, read_only=True) as gateway:

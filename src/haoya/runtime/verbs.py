@@ -25,6 +25,7 @@ from haoya.runtime.gateway import Gateway
 from haoya.runtime.house import DOOR, House
 from haoya.runtime.peers_verbs import PeerVerbs
 from haoya.runtime.runs import Row
+from haoya.runtime.security import security_findings
 from haoya.runtime.sharing import queue_row
 
 LINK_SECONDS = 600.0
@@ -119,9 +120,12 @@ class Verbs:
             "loop_stall_ms": round(house.watchdog.worst * 1000, 1) if house.watchdog else 0,
         }
 
-    async def doctor(self, _: Mapping[str, Any]) -> Row:
-        """Everything that is not as it should be."""
+    async def doctor(self, given: Mapping[str, Any]) -> Row:
+        """Everything that is not as it should be; with `security`, what stands open."""
         house = self.house
+        if given.get("security"):
+            found = await asyncio.to_thread(security_findings, house.home, house.settings)
+            return {"findings": [msgspec.to_builtins(finding) for finding in found]}
         findings = list(house.board.all_findings())
         for key, health in house.board.health.items():
             if health.state in ("parked", "waiting") and key not in house.board.findings:
