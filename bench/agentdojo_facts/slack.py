@@ -20,9 +20,7 @@ _MESSAGE = {"sender": "known", "recipient": "known"}
 FACTS = [
     _spec("get_channels", effects=_READ, private=True, fields={"*": "known"}),
     _spec("get_users_in_channel", effects=_READ, private=True, fields={"*": "known"}),
-    _spec(
-        "read_channel_messages", effects=_READ, private=True, author="known", fields=_MESSAGE
-    ),
+    _spec("read_channel_messages", effects=_READ, private=True, author="known", fields=_MESSAGE),
     _spec("read_inbox", effects=_READ, private=True, author="known", fields=_MESSAGE),
     _spec(
         "send_direct_message",

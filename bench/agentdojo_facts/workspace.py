@@ -27,6 +27,7 @@ _CONTACTS = {
     "effects": _READ,
     "private": True,
     "author": "owner",
+    "fields": {"*": "owner"},
     "names": frozenset({"name"}),
 }
 

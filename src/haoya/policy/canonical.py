@@ -31,6 +31,7 @@ _LINK = re.compile(
 _MAIL = re.compile(r"[a-z0-9._%+-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 _ACCOUNT = re.compile(r"(?<![a-z0-9])[a-z]{2}\d{2}(?: ?[a-z0-9]){10,30}(?![a-z0-9])")
 _PHONE = re.compile(r"(?<![\w.+-])\+?\d[\d ()/.-]{5,20}\d(?![\w-])")
+_DATE = re.compile(r"(?<!\d)\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:[t ]\d{1,2}:\d{2}(?::\d{2})?)?(?!\d)")
 _TOKEN = re.compile(r"[a-z0-9]+|[\u3400-\u9fff\uf900-\ufaff]|[^\W\da-z_]+")
 
 
@@ -147,7 +148,8 @@ def phones(text: str) -> frozenset[str]:
     >>> sorted(phones("+49 (30) 123-4567 or 138 0013 8000"))
     ['+49301234567', '13800138000']
     """
-    found = (re.sub(r"[^\d+]", "", one) for one in _PHONE.findall(fold(text)))
+    dateless = _DATE.sub(" ", fold(text))
+    found = (re.sub(r"[^\d+]", "", one) for one in _PHONE.findall(dateless))
     return frozenset(one for one in found if 7 <= len(one) <= 16)
 
 

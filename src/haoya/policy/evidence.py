@@ -21,6 +21,9 @@ _PROPER = re.compile(r"(?<=[\w,;:'\"(] )['\"(]?([A-Z][\w]{2,})|['\"]([A-Z][\w]{2
 """A word with a capital that does not begin a sentence, or stands in quotes: a name."""
 
 
+_STOP = re.compile(r"(?<=[a-z])\.(?=[A-Z][a-z]* )")
+
+
 class Value(msgspec.Struct, frozen=True, kw_only=True):
     """One value of a tool's result. `author` is whose word it is, `vouched` whether the tool
     declares its field; `names` are what the things it belongs to are called, each with whether
@@ -66,12 +69,17 @@ def evidence(case: Case) -> Evidence:
         asking = [one.text for one in mine if not one.asks][-1:] + asking
     approved = (fold(leaf.value) for call in case.approved for leaf in leaves(call.arguments))
     return Evidence(
-        own="\n".join(one.text for one in mine),
-        request="\n".join(asking),
+        own=_spaced("\n".join(one.text for one in mine)),
+        request=_spaced("\n".join(asking)),
         read=case.past | joined(line.label for line in case.lines),
         results=tuple(_results(case)),
         approved=frozenset(approved),
     )
+
+
+def _spaced(text: str) -> str:
+    """With the space that people forget after a full stop, lest a link go on into the next word."""
+    return _STOP.sub(". ", text)
 
 
 def _said(lines: Iterator[Line] | object) -> Iterator[Words]:

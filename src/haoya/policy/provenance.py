@@ -160,7 +160,7 @@ def _from_results(
         if not result.values and trusts(result.label, case.role):
             if _stands(value, facet, result.text, case.now):
                 named = _line_names(value, result, words)
-                yield "linked" if named else "chosen" if facet == "who" else "data", result.tool
+                yield "linked" if named else _plain(facet), result.tool
         elif same(value, result.text):
             known = TRUST[result.label.author] >= TRUST["known"]
             yield ("known" if known else "strange"), f"the result of {result.tool}"
@@ -178,10 +178,16 @@ def _from_values(
         named = _named(one, words, others, case, facet)
         if named and (mine if facet == "who" else TRUST[one.author] >= TRUST["known"]):
             yield "linked", f"{result.tool}: {named}"
-        elif mine and facet != "who":
-            yield "data", result.tool
-        elif mine or (one.vouched and TRUST[one.author] >= TRUST["known"]):
+        elif mine:
+            yield _plain(facet), f"one of those in {result.tool}"
+        elif one.vouched and TRUST[one.author] >= TRUST["known"]:
             yield "chosen", f"one of those in {result.tool}"
+
+
+def _plain(facet: Facet) -> Kind:
+    """What a value in a source of the person's own is, where nothing binds it to the request:
+    good as a figure, but only one of many where it says whom, where or which."""
+    return "data" if facet in ("amount", "when") else "chosen"
 
 
 def trusts_author(value: Value, case: Case) -> bool:
