@@ -12,7 +12,6 @@ from agentdojo_facts.workspace import (
     SEARCH_EVENTS,
     SEND_EMAIL,
 )
-
 from haoya.core.tool import ToolSpec
 
 _READ = frozenset({"read"})

@@ -32,6 +32,10 @@ _MAIL = re.compile(r"[a-z0-9._%+-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 _ACCOUNT = re.compile(r"(?<![a-z0-9])[a-z]{2}\d{2}(?: ?[a-z0-9]){10,30}(?![a-z0-9])")
 _PHONE = re.compile(r"(?<![\w.+-])\+?\d[\d ()/.-]{5,20}\d(?![\w-])")
 _DATE = re.compile(r"(?<!\d)\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:[t ]\d{1,2}:\d{2}(?::\d{2})?)?(?!\d)")
+_CODE = re.compile(
+    r"(?<![\w.])(?:\d{3,6}(?:[ -]\d{2,6}){1,6}|[a-z]{2}\d{2}(?: [a-z0-9]{4}){2,7}|[a-z0-9-]{6,})"
+    r"(?!\w)"
+)
 _TOKEN = re.compile(r"[a-z0-9]+|[\u3400-\u9fff\uf900-\ufaff]|[^\W\da-z_]+")
 
 
@@ -176,3 +180,16 @@ def _whole(value: str, form: str) -> bool:
 def pointers(text: str) -> frozenset[str]:
     """All that leads a reader somewhere: links, mail addresses, account and phone numbers."""
     return links(text) | mails(text) | accounts(text) | phones(text)
+
+
+@lru_cache(maxsize=512)
+def codes(text: str) -> frozenset[str]:
+    """All numbers and mixed codes of a text that could open something: at least six signs, four
+    of them digits, without their spaces and dashes; dates are none.
+
+    >>> sorted(codes("passport HGK137803, card 4237-4252-7456-2574, on 2024-05-01 for 12.50"))
+    ['4237425274562574', 'hgk137803']
+    """
+    dateless = _DATE.sub(" ", fold(text))
+    found = (re.sub(r"[ -]", "", one) for one in _CODE.findall(dateless))
+    return frozenset(one for one in found if len(one) >= 6 and sum(map(str.isdigit, one)) >= 4)

@@ -8,9 +8,9 @@ import msgspec
 from haoya.core.label import TRUST
 from haoya.core.tool import ToolSpec
 from haoya.policy.arguments import Leaf, leaves, matches
-from haoya.policy.canonical import pointers, same, tokens
+from haoya.policy.canonical import codes, pointers, same, tokens
 from haoya.policy.case import Case, Grant
-from haoya.policy.deeds import deeds_of, named
+from haoya.policy.deeds import deeds_of, named, speaks_of
 from haoya.policy.evidence import Evidence
 from haoya.policy.labels import trusts
 from haoya.policy.provenance import FIRM, Proof
@@ -21,6 +21,9 @@ _ME = frozenset(
     "am are is was were have has had".split()
 )
 """Words that change when somebody's words are told again ("say that you've seen it")."""
+
+_NAMELESS = frozenset({"number", "id", "code", "text", "body", "content", "value", "no"})
+"""Names of fields that say nothing of what they hold."""
 
 _DIGITS = 4
 _SHOWN = 60
@@ -37,9 +40,13 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def asked_for(self) -> bool:
-        """Whether the request names what the tool does."""
+        """Whether the request names what the tool does; of making something, also what is made,
+        for nothing else binds it."""
         deeds = deeds_of(self.spec)
-        return not deeds or not deeds.isdisjoint(named(self.seen.request))
+        asked = deeds & named(self.seen.request)
+        if asked == {"create"}:
+            return speaks_of(self.seen.request, self.spec.writes)
+        return bool(asked) or not deeds
 
     @property
     def content(self) -> tuple[Leaf, ...]:
@@ -142,29 +149,29 @@ def _unsettled(ground: Ground) -> Iterator[str]:
 
 
 def _unasked(ground: Ground) -> Iterator[str]:
-    """After strangers' words, only what the request itself asks for goes without a question."""
-    seen, case = ground.seen, ground.case
-    strange = not trusts(seen.read, case.role)
-    carries_out = seen.read.readers is not None and "net" in ground.spec.effects
-    if not (strange or carries_out) or ground.asked_for or ground.grant:
+    """What leaves the run's own workspace must be asked for: the model may have been told to do
+    it by what it read, or be an attacker's from the start. Words may go out to the network (a
+    search) unasked as long as nothing private and no stranger's words were read."""
+    if ground.asked_for or ground.grant or not _outside(ground):
         return
-    if _outside(ground):
-        yield f"you did not ask for it in so many words, and the run has read {_read(ground)}"
+    read = _read(ground)
+    yield "you did not ask for it" + (f", and the run has read {read}" if read else "")
 
 
 def _outside(ground: Ground) -> bool:
     """Whether the effect leaves the run's own workspace."""
     spec = ground.spec
-    if spec.effects & {"send", "spend", "exec"}:
+    if spec.effects & {"send", "spend"}:
         return True
-    if "write" in spec.effects and not (spec.writes and spec.writes <= _HOME):
+    if spec.effects & {"write", "exec"} and not (spec.writes and spec.writes <= _HOME):
         return True
-    return "net" in spec.effects and bool(ground.content)
+    read = ground.seen.read
+    wary = read.readers is not None or not trusts(read, ground.case.role)
+    return "net" in spec.effects and bool(ground.content) and wary
 
 
 def _read(ground: Ground) -> str:
-    names = sorted(ground.seen.read.sources - {ground.case.person})
-    return ", ".join(names) or "what others wrote"
+    return ", ".join(sorted(ground.seen.read.sources - {ground.case.person}))
 
 
 def _pointing(ground: Ground) -> Iterator[str]:
@@ -191,3 +198,18 @@ def _private(ground: Ground) -> Iterator[str]:
             continue
         if not same(leaf.value, seen.request):
             yield f"what was read is private, and you did not name {leaf.value[:_SHOWN]!r}"
+    yield from _codes(ground)
+
+
+def _codes(ground: Ground) -> Iterator[str]:
+    """Numbers that identify somebody or open something (of cards, passports, accounts) go out
+    only where the request names them, or the field they stand in, even to whom it names."""
+    words = set(tokens(ground.seen.request))
+    for leaf in ground.content:
+        for code in sorted(codes(leaf.value) - codes(ground.seen.request)):
+            for result in ground.seen.results:
+                if result.label.readers is None or code not in codes(result.text):
+                    continue
+                fields = {one.path for one in result.values if code in codes(one.text)}
+                if not any(words & (set(tokens(one)) - _NAMELESS) for one in fields):
+                    yield f"{leaf.path} tells {code!r} out of {result.tool}, which is private"

@@ -19,7 +19,8 @@ WORDS: dict[Deed, str] = {
     "publish write invite contact text ping remind ask|him ask|her ask|them share announce",
     "share": "share invite add give|access grant send publish",
     "pay": "pay transfer wire send refund reimburse remit buy purchase order book reserve donate "
-    "tip settle repay set|up schedule subscribe rent",
+    "tip settle repay set|up schedule subscribe rent a|reservation a|booking a|payment a|purchase "
+    "an|order a|transfer a|refund",
     "run": "run execute install build compile test launch start deploy",
     "fetch": "read open visit fetch browse look search find check download summarize summarise "
     "article website webpage page site link url get google",
@@ -34,6 +35,18 @@ WORDS_ZH: dict[Deed, str] = {
     "run": "运行 执行 跑 安装 编译 构建 测试 启动 部署",
     "fetch": "读 打开 访问 看 查 搜 找 下载 总结 网页 网站 链接 文章",
 }
+KINDS: dict[str, str] = {
+    "calendar": "calendar event appointment meeting reminder agenda 日历 日程 会议 提醒 约会 行程",
+    "drive": "file document doc docx sheet spreadsheet folder note 文件 文档 表格 清单 笔记 文件夹",
+    "mail": "mail email e-mail letter 邮件 信",
+    "chat": "chat message channel conversation 消息 群 频道 聊天",
+    "web": "web website page post blog site 网页 网站 博客",
+    "contacts": "contact contacts 联系人 通讯录",
+    "tasks": "task todo to-do list reminder 任务 待办 清单",
+}
+"""What people call the things that tools make, by the label in `ToolSpec.writes`; a label that is
+not here is its own word."""
+
 _NOUNS = frozenset(
     "mail email e-mail message text post share order book transfer note link".split()
 )
@@ -67,6 +80,22 @@ def deeds_of(spec: ToolSpec) -> frozenset[Deed]:
     elif "net" in spec.effects:
         found.add("fetch")
     return frozenset(found)
+
+
+def speaks_of(text: str, labels: frozenset[str]) -> bool:
+    """Whether a text names one of these kinds of things.
+
+    >>> calendar = frozenset({"calendar"})
+    >>> speaks_of("put an event there", calendar), speaks_of("建个日程", calendar)
+    (True, True)
+    """
+    whole = fold(text)
+    said = set(_WORD.findall(whole))
+    for label in labels:
+        for form in KINDS.get(label, fold(label)).split():
+            if form in whole if not form.isascii() else not said.isdisjoint({form, form + "s"}):
+                return True
+    return False
 
 
 @lru_cache(maxsize=256)

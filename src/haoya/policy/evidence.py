@@ -3,7 +3,7 @@
 value by value, each with whose word it is."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -45,7 +45,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     label: Label
     text: str
     values: tuple[Value, ...]
-    given: frozenset[str]
+    given: tuple[str, ...]
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,9 +82,9 @@ def _spaced(text: str) -> str:
     return _STOP.sub(". ", text)
 
 
-def _said(lines: Iterator[Line] | object) -> Iterator[Words]:
+def _said(lines: Iterable[Line]) -> Iterator[Words]:
     """The user lines as words; the last one asks."""
-    users = [line for line in lines if isinstance(line, Line) and line.role == "user"]  # pyright: ignore
+    users = [line for line in lines if line.role == "user"]
     for line in users:
         yield Words(text=line.text, label=line.label, asks=line is users[-1])
 
@@ -101,13 +101,12 @@ def _results(case: Case) -> Iterator[Result]:
         call = calls.get(line.call)
         if line.role == "tool":
             spec = case.tools.get(call.name) if call else None
-            given = frozenset(fold(leaf.value) for leaf in leaves(call.arguments)) if call else ()
             yield Result(
-                tool=spec.name if spec else "",
+                tool=call.name if call else "an unknown tool",
                 label=line.label,
                 text=line.text,
                 values=tuple(_values(line, spec)) if spec else (),
-                given=frozenset(given),
+                given=tuple(leaf.value for leaf in leaves(call.arguments)) if call else (),
             )
 
 

@@ -90,7 +90,9 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
             grant=covering(case),
         )
         if seen.read.readers == frozenset() and spec.effects - {"read", "write"}:
-            return Verdict(decision="deny", reason="the run has read a secret; it stays here")
+            return Verdict(
+                decision="deny", reason="the run has read what nobody may be shown; it stays here"
+            )
         return _weighed(ground, decision, because, soft)
 
     def _cell(self, role: Role, spec: ToolSpec) -> tuple[Decision, str, bool]:

@@ -49,6 +49,7 @@ _FACETS: dict[str, Facet] = {
 }  # fmt: skip
 _ID = re.compile(r"(^|[._])id_?$")
 _MARK = r"(?:id|no\.?|nr\.?|number|#|编号|号码|第|['\"(])\W{0,3}"
+_FORM = re.compile(r"['\"“‘「]([^'\"“”‘’「」]*\{[^{}]+\}[^'\"“”‘’「」]*)['\"”’」]")
 _SHORT = 3
 
 
@@ -145,16 +146,32 @@ def _stands(value: str, facet: Facet, words: str, now: float) -> bool:
     number = amount(value)
     if facet == "amount" and number is not None:
         return number in amounts(words)
+    if facet == "which" and filled(value, words):
+        return True
     if len(value) <= _SHORT and value.isdigit():
         return re.search(_MARK + value + r"(?![\w.:-])", fold(words)) is not None
     return same(value, words)
+
+
+def filled(value: str, words: str) -> bool:
+    """Whether a value is a form that the person gave, with its places filled in.
+
+    >>> filled("Dinner at Miznon", "call it 'Dinner at {restaurant}'"), filled("Pay", "'{x} now'")
+    (True, False)
+    """
+    for one in _FORM.findall(words):
+        # split keeps no places, so what lies between its pieces is what was filled in
+        pieces = [re.escape(fold(piece)) for piece in re.split(r"\{[^{}]*\}", one)]
+        if any(pieces) and re.fullmatch(r" ?.{1,60} ?".join(pieces), fold(value)):
+            return True
+    return False
 
 
 def _from_results(
     value: str, facet: Facet, words: str, case: Case, seen: Evidence
 ) -> Iterator[tuple[Kind, str]]:
     for result in seen.results:
-        if fold(value) in result.given:
+        if any(equal(value, given) for given in result.given):
             continue
         yield from _from_values(value, facet, words, case, result)
         if not result.values and trusts(result.label, case.role):
