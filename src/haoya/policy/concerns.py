@@ -44,7 +44,7 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
         for nothing else binds it."""
         deeds = deeds_of(self.spec)
         asked = deeds & named(self.seen.request)
-        if asked == {"create"}:
+        if "create" in asked:
             return speaks_of(self.seen.request, self.spec.writes)
         return bool(asked) or not deeds
 
@@ -177,7 +177,7 @@ def _read(ground: Ground) -> str:
 def _pointing(ground: Ground) -> Iterator[str]:
     """Links, addresses and account numbers in what others get to read lead them somewhere; that
     too must not be a stranger's choice."""
-    if not ground.reached and not ("send" in ground.spec.effects and not ground.spec.audience):
+    if not _goes_out(ground):
         return
     seen = ground.seen
     trusted = [one.text for one in seen.results if TRUST[one.label.author] >= TRUST["known"]]
@@ -187,10 +187,18 @@ def _pointing(ground: Ground) -> Iterator[str]:
                 yield f"{leaf.path} leads to {pointer[:_SHOWN]!r}, which is not from you"
 
 
+def _goes_out(ground: Ground) -> bool:
+    """Whether somebody else gets to read the contents of the call. A tool that declares an
+    audience and is given none keeps them with the person."""
+    if ground.spec.audience:
+        return bool(ground.reached)
+    return bool(ground.spec.effects & {"send", "spend", "net"})
+
+
 def _private(ground: Ground) -> Iterator[str]:
     """What is for somebody's eyes only goes to nobody whom he did not name in this request."""
     seen = ground.seen
-    if seen.read.readers is None or not ground.reached or _own_words(ground):
+    if seen.read.readers is None or not _goes_out(ground) or _own_words(ground):
         return
     firm = {(one.argument, one.value) for one in ground.proofs if one.kind in FIRM}
     for leaf in ground.reached:

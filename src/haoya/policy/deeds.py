@@ -111,8 +111,11 @@ def named(text: str) -> frozenset[Deed]:
     words = _WORD.findall(whole)
     said = {word for at, word in enumerate(words) if _counts(words, at)}
     pairs = {f"{one}|{two}" for one, two in pairwise(words)}
-    english = {deed for deed, forms in WORDS.items() if _any(forms.split(), said, pairs)}
-    return frozenset(english | {deed for deed, forms in WORDS_ZH.items() if _zh(forms, whole)})
+    return frozenset(
+        deed
+        for deed in WORDS
+        if _any(WORDS[deed].split(), said, pairs) or _zh(WORDS_ZH[deed], whole)
+    )
 
 
 def _any(forms: list[str], said: set[str], pairs: set[str]) -> bool:

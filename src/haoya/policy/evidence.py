@@ -64,7 +64,7 @@ def evidence(case: Case) -> Evidence:
     words = tuple(case.words) or tuple(_said(case.lines))
     mine = [one for one in words if _own(one, case)]
     asking = [one.text for one in mine if one.asks]
-    if all(answer_of(text) for text in asking):
+    if asking and all(answer_of(text) for text in asking):
         # "Yes" means what was asked for before.
         asking = [one.text for one in mine if not one.asks][-1:] + asking
     approved = (fold(leaf.value) for call in case.approved for leaf in leaves(call.arguments))

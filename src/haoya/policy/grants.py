@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from haoya.core.event import Entry, Granted, Revoked, ToolJudged
-from haoya.policy.arguments import leaves
+from haoya.core.tool import ToolCall, ToolSpec
+from haoya.policy.arguments import declared, leaves
 from haoya.policy.case import Case, Grant
 from haoya.policy.evidence import equal
 
@@ -84,5 +85,18 @@ def _covers(grant: Grant, case: Case) -> bool:
 
 
 def _equals(given: Sequence[str], value: str) -> bool:
-    """Whether an argument is what was granted; of a list, every item must be."""
-    return bool(given) and all(equal(one, value) for one in given)
+    """Whether an argument is what was granted; of a list, the same items in any order."""
+    wanted = value.split("\n")
+    return all(any(equal(one, other) for other in wanted) for one in given) and all(
+        any(equal(one, other) for other in given) for one in wanted
+    )
+
+
+def exact_arguments(spec: ToolSpec, call: ToolCall) -> dict[str, str]:
+    """The values with authority of a call, as a grant names them: by path, a list's items in
+    lines of their own."""
+    found: dict[str, list[str]] = {}
+    for leaf in leaves(call.arguments):
+        if declared(spec.authority, leaf.path):
+            found.setdefault(leaf.path, []).append(leaf.value)
+    return {path: "\n".join(values) for path, values in found.items()}

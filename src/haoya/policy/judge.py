@@ -135,7 +135,8 @@ def _weighed(ground: Ground, decision: Decision, because: str, soft: bool) -> Ve
     origins = tuple(proof.origin for proof in ground.proofs)
     against = tuple(concerns(ground))
     if against:
-        return Verdict(decision="ask", reason="; ".join((because, *against)), origins=origins)
+        hard = (because,) if decision == "ask" and not soft else ()
+        return Verdict(decision="ask", reason="; ".join((*hard, *against)), origins=origins)
     exact = soft and ground.asked_for and bool(ground.proofs)
     if decision == "ask" and not exact:
         if ground.grant is None:
