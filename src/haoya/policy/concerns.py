@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from haoya.core.label import TRUST
-from haoya.core.tool import ToolSpec
+from haoya.core.tool import Effect, ToolSpec
 from haoya.policy.arguments import Leaf, leaves, matches
 from haoya.policy.canonical import codes, pointers, same, tokens
-from haoya.policy.case import Case, Grant
+from haoya.policy.case import MEANING, Case, Grant
 from haoya.policy.deeds import deeds_of, named, speaks_of
 from haoya.policy.evidence import Evidence
 from haoya.policy.labels import trusts
@@ -27,6 +27,7 @@ _NAMELESS = frozenset({"number", "id", "code", "text", "body", "content", "value
 
 _DIGITS = 4
 _SHOWN = 60
+_WEIGHT: tuple[Effect, ...] = ("spend", "send", "exec", "net", "write")
 
 
 class Ground(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +156,10 @@ def _unasked(ground: Ground) -> Iterator[str]:
     if ground.asked_for or ground.grant or not _outside(ground):
         return
     read = _read(ground)
-    yield "you did not ask for it" + (f", and the run has read {read}" if read else "")
+    beyond = next(effect for effect in _WEIGHT if effect in ground.spec.effects)
+    yield f"you did not ask to {MEANING[beyond]}" + (
+        f", and the run has read {read}" if read else ""
+    )
 
 
 def _outside(ground: Ground) -> bool:
