@@ -183,12 +183,21 @@ def _pointing(ground: Ground) -> Iterator[str]:
     too must not be a stranger's choice."""
     if not _goes_out(ground):
         return
-    seen = ground.seen
-    trusted = [one.text for one in seen.results if TRUST[one.label.author] >= TRUST["known"]]
     for leaf in ground.content:
         for pointer in sorted(pointers(leaf.value)):
-            if not any(same(pointer, text) for text in (seen.own, *trusted)):
+            if not _vouched(pointer, ground.seen):
                 yield f"{leaf.path} leads to {pointer[:_SHOWN]!r}, which is not from you"
+
+
+def _vouched(pointer: str, seen: Evidence) -> bool:
+    """Whether the person, or somebody he knows, wrote a link or an address. What the model gave
+    to a tool and got back does not count."""
+    return same(pointer, seen.own) or any(
+        TRUST[one.label.author] >= TRUST["known"]
+        and same(pointer, one.text)
+        and not any(same(pointer, given) for given in one.given)
+        for one in seen.results
+    )
 
 
 def _goes_out(ground: Ground) -> bool:

@@ -171,7 +171,7 @@ def _from_results(
     value: str, facet: Facet, words: str, case: Case, seen: Evidence
 ) -> Iterator[tuple[Kind, str]]:
     for result in seen.results:
-        if any(equal(value, given) for given in result.given):
+        if any(equal(value, given) or same(value, given) for given in result.given):
             continue
         yield from _from_values(value, facet, words, case, result)
         if not result.values and trusts(result.label, case.role):
