@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haoya.policy.addresses import METADATA, kind_of
-from haoya.policy.egress import Rules, Site, canonical, idle, is_local_name, read, rule_of, site_of
+from haoya.policy.egress import Rules, idle, rule_of
+from haoya.policy.hosts import Site, canonical, is_local_name, read, site_of
 
 HERE = "127.0.0.1"
 SPELLINGS = {
@@ -326,3 +327,12 @@ def test_an_origin_needs_a_web_scheme_and_a_port() -> None:
     for scheme, port in (("ftp", 21), ("http", 0), ("http", 65536)):
         with pytest.raises(ValueError, match=r"."):
             site_of(scheme, "a.example", port)
+
+
+def test_a_name_for_a_proxys_resolver_is_judged_as_far_as_a_name_can_be() -> None:
+    laid = rules("nas:80 app.example:8080", "bad.example")
+    assert laid.unresolved(read("https://example.org/")) == ""
+    assert laid.unresolved(read("http://nas/")) == ""
+    assert laid.unresolved(read("http://app.example:8080/")) == ""
+    for url in ("https://nas/", "https://bad.example/", "http://a.internal/", "http://x.org:81/"):
+        assert laid.unresolved(read(url))
