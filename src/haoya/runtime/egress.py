@@ -23,7 +23,17 @@ from haoya.policy.hosts import PORTS, Site, site_of
 from haoya.policy.leaks import Screen
 from haoya.runtime.egress_settings import EgressSettings
 from haoya.runtime.http import LIMITS, TIMEOUT_SECONDS, BlockingPool, Pool, Proxies
-from haoya.runtime.pinning import Chosen, Own, Pinned, PinnedBlocking, Resolve, Tunnel, resolve
+from haoya.runtime.pinning import (
+    Chosen,
+    Dial,
+    Own,
+    Pinned,
+    PinnedBlocking,
+    Resolve,
+    Tunnel,
+    dial,
+    resolve,
+)
 from haoya.runtime.screening import Screened
 
 Credential = Callable[[str, str], str]
@@ -68,16 +78,19 @@ class Egress:
         screen: Callable[[], Screen] = lambda: Screen({}),
         told: Callable[[Leak], None] = lambda _: None,
         resolve: Resolve = resolve,
+        dial: Dial = dial,
         tls: Callable[[], ssl.SSLContext] = httpx2.create_ssl_context,
         http2: bool = False,
     ) -> None:
         self._settings, self.credential = settings, credential
-        self._screen, self._told, self._resolve = screen, told, resolve
+        self._screen, self._told = screen, told
+        self._resolve, self._dial = resolve, dial
         self._tls, self._http2 = tls(), http2
         self._seen = settings()
         self._rules = self._seen.rules()
         self._proxies = Proxies()
-        self._own = self._pool(Pinned(Own(self.rules), resolve=resolve))
+        self._denied = self._rules.deny
+        self._own = self._open_own()
         self._proxied = {
             str(url): httpx2.AsyncHTTPTransport(verify=self._tls, proxy=url, limits=LIMITS)
             for url in self._proxies.urls.values()
@@ -112,8 +125,11 @@ class Egress:
 
     async def own(self, request: httpx2.Request) -> httpx2.Response:
         """Ask what the owner wrote."""
-        url = request.url
-        if (rules := self.rules()).deny:
+        url, rules = request.url, self.rules()
+        if rules.deny != self._denied:
+            self._denied, old, self._own = rules.deny, self._own, self._open_own()
+            await old.aclose()  # what was open under other rules ends
+        if rules.deny:
             _refuse(rules.denied(_plainly(url)), request)
         if self._proxied and (proxy := self._proxies.of(url.scheme, url.host)):
             return await self._proxied[str(proxy)].handle_async_request(request)
@@ -124,7 +140,7 @@ class Egress:
         rules, before = self.rules(), self._laid
         if before != (rules, self._seen.proxy_resolves):
             old, self._chosen = self._chosen, self._open_chosen()
-            await old.aclose()  # what was open under other rules ends
+            await old.aclose()
         site, aimed = aim(request, rules)
         screen = self._screen()
         if not screen:
@@ -151,6 +167,9 @@ class Egress:
     def _pool(self, backend: Pinned) -> Pool:
         return Pool(backend, self._tls, http2=self._http2)
 
+    def _open_own(self) -> Pool:
+        return self._pool(Pinned(Own(self.rules), resolve=self._resolve, dial=self._dial))
+
     def _open_chosen(self) -> Pool:
         rules, resolves = self._rules, self._seen.proxy_resolves
         self._laid = (rules, resolves)
@@ -158,7 +177,8 @@ class Egress:
         def tunnel(site: Site) -> Tunnel | None:
             return self._proxies.tunnel(site, resolves=resolves)
 
-        return self._pool(Pinned(Chosen(rules), resolve=self._resolve, tunnel=tunnel))
+        judge = Chosen(rules)
+        return self._pool(Pinned(judge, resolve=self._resolve, dial=self._dial, tunnel=tunnel))
 
 
 class _Way(httpx2.AsyncBaseTransport):

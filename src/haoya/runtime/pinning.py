@@ -21,7 +21,12 @@ from haoya.policy.egress import Rules
 from haoya.policy.hosts import Site
 
 Resolve = Callable[[str, int], Awaitable[Sequence[IP]]]
+Dial = Callable[[str, int, float | None], Awaitable[httpcore2.AsyncNetworkStream]]
+"""Opens a TCP connection to an address (never a name) and port within so many seconds."""
+
 SocketOption = httpcore2.SOCKET_OPTION
+
+_TCP = httpcore2.AnyIOBackend()
 
 STAGGER_SECONDS = 0.25
 """How long an address has to itself before the next one is tried beside it (RFC 8305, 5)."""
@@ -95,6 +100,12 @@ async def resolve(host: str, port: int) -> Sequence[IP]:
     return _addresses(found)
 
 
+async def dial(host: str, port: int, seconds: float | None) -> httpcore2.AsyncNetworkStream:
+    """A TCP connection."""
+    tcp = cast("httpcore2.AsyncNetworkBackend", _TCP)
+    return await tcp.connect_tcp(host, port, seconds)
+
+
 def _unknown(host: str, error: Exception) -> httpcore2.ConnectError:
     why = getattr(error, "strerror", None) or type(error).__name__
     return httpcore2.ConnectError(f"{host} has no address ({why})")
@@ -146,10 +157,10 @@ class Pinned(httpcore2.AsyncNetworkBackend):
         judge: Judge,
         *,
         resolve: Resolve = resolve,
+        dial: Dial = dial,
         tunnel: Callable[[Site], Tunnel | None] = lambda _: None,
     ) -> None:
-        self._judge, self._resolve, self._tunnel = judge, resolve, tunnel
-        self._tcp = cast("httpcore2.AsyncNetworkBackend", httpcore2.AnyIOBackend())
+        self._judge, self._resolve, self._dial, self._tunnel = judge, resolve, dial, tunnel
 
     async def connect_tcp(
         self,
@@ -177,10 +188,10 @@ class Pinned(httpcore2.AsyncNetworkBackend):
         if tunnel is not None:
             return await self._through(tunnel, str(answers[0]), site.port, timeout)
 
-        async def dial(address: IP) -> httpcore2.AsyncNetworkStream:
-            return await self._tcp.connect_tcp(str(address), site.port, timeout)
+        async def to(address: IP) -> httpcore2.AsyncNetworkStream:
+            return await self._dial(str(address), site.port, timeout)
 
-        stream = await _first(answers, dial)
+        stream = await _first(answers, to)
         if why := _itself(self._judge, site, stream.get_extra_info):
             await stream.aclose()
             _check(why)
@@ -197,7 +208,7 @@ class Pinned(httpcore2.AsyncNetworkBackend):
     async def _through(
         self, tunnel: Tunnel, host: str, port: int, timeout: float | None
     ) -> httpcore2.AsyncNetworkStream:
-        stream = await self._tcp.connect_tcp(tunnel.host, tunnel.port, timeout)
+        stream = await dial(tunnel.host, tunnel.port, timeout)
         try:
             if tunnel.secure:
                 tls = httpx2.create_ssl_context()
