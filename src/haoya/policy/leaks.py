@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Finding known secrets in what leaves and what is written down, also when lightly disguised.
 
-Text is squeezed first: only letters and digits stay, in lower case. So it does not matter how a
-secret is split, spaced or quoted, nor which alphabet of Base64 it went through. The squeezed text
-is then looked at in steps of a few bytes: a secret that is in it fills at least one whole step, and
-all steps that a secret can fill are known (sampled grams). That costs the same for one secret as
-for hundreds. What it does not see: a secret that was encrypted, compressed, hashed, sent letter by
-letter, or encoded twice.
+Text is squeezed first: only ASCII letters and digits stay, in lower case. So it does not matter
+how a secret is split, spaced or quoted, nor which alphabet of Base64 it went through. The squeezed
+text is then looked at in steps of a few bytes: a secret that is in it fills at least one whole
+step, and all steps that a secret can fill are known (sampled grams). That costs the same for one
+secret as for hundreds. What it does not see: a secret that was encrypted, compressed, hashed, sent
+letter by letter, encoded twice, or written in other letters that look like its own.
 """
 
 import base64
@@ -20,9 +20,7 @@ MIN_CHARS = 8
 
 _STEP = 8
 _SMALL_STEP = 4
-_KEPT = bytes(
-    byte for byte in range(256) if byte >= 0x80 or chr(byte).isalnum()
-)  # signs beyond ASCII count as letters
+_KEPT = bytes(byte for byte in range(128) if chr(byte).isalnum())
 _DROPPED = bytes(byte for byte in range(256) if byte not in _KEPT)
 _LOWER = bytes(range(256)).lower()
 _ESCAPE = re.compile(rb"\\u00([0-9a-fA-F]{2})|\\x([0-9a-fA-F]{2})")
