@@ -39,7 +39,7 @@ def test_yes_in_the_owners_chat_runs_it_once_with_the_exact_effect(tmp_path: Pat
             await two_chats(world)
             await world.telegram.say("boss", send("dinner at\n eight"))
             question = await asked(world)
-            assert f"to: tg//{ANN}" in question and "dinner at\n eight" in question
+            assert f"to: tg//{ANN}" in question and "dinner at\n    │  eight" in question
             assert await world.telegram.texts(ANN) == ["heard: hello"]
             await world.telegram.say("boss", "yes")
             await world.telegram.hears("done: ")

@@ -6,8 +6,9 @@ from typing import Literal
 
 import msgspec
 
-from haoya.core.tool import Effect, ToolCall, Verdict
+from haoya.core.tool import Effect, ToolCall, ToolSpec, Verdict
 from haoya.policy.case import Case
+from haoya.policy.grants import covering
 
 Decision = Literal["allow", "ask", "deny"]
 
@@ -68,13 +69,16 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
             decision = self.cells.get(f"{role}.{effect}", DEFAULTS[f"{role}.{effect}"])
             if _STRICTNESS[decision] >= _STRICTNESS[worst]:
                 worst, because = decision, f"{role}: {MEANING[effect]}"
+        if worst == "ask" and (grant := covering(case)):
+            return Verdict(decision="allow", reason="your leave", grant=grant.number)
         return Verdict(decision=worst, reason=because)
 
 
-def digest_of(call: ToolCall, person: str) -> str:
-    """SHA-256 (hex) over the exact effect: who, which tool, which arguments, byte for byte.
+def digest_of(call: ToolCall, person: str, spec: ToolSpec | None = None) -> str:
+    """SHA-256 (hex) over the exact effect: who, which call, which tool, which arguments.
 
     An approval is bound to it, so nothing can be swapped between the question and the deed.
     """
-    exact = "\0".join((person, call.id, call.name, call.arguments))
+    declared = msgspec.json.encode(spec, order="deterministic").decode() if spec else ""
+    exact = "\0".join((person, call.id, call.name, call.arguments, declared))
     return hashlib.sha256(exact.encode("utf-8", "surrogatepass")).hexdigest()

@@ -11,13 +11,14 @@ from typing import Any
 
 from haoya.core.errors import ConfigError, Unready
 from haoya.core.plugin import Call, Plugin
-from haoya.core.ports import Connection, Desk, Memory, Model, Tool, Warms
+from haoya.core.ports import Connection, Desk, Memory, Model, Warms
 from haoya.journal import BlobStore, Journal, open_journal
 from haoya.policy.access import Gate
 from haoya.policy.judge import Judge
 from haoya.runtime.asks import Asks
 from haoya.runtime.blobs import LentBlobs
 from haoya.runtime.board import Board
+from haoya.runtime.broker import Broker
 from haoya.runtime.budgets import Budgets
 from haoya.runtime.contexts import Contexts
 from haoya.runtime.conversations import Conversations, Mind
@@ -64,7 +65,7 @@ class House:
         self.ready = asyncio.Event()
         self.connections: dict[str, Connection] = {}
         self.models: dict[str, Model] = {}
-        self.tools: dict[str, list[Tool[Any]]] = {}
+        self.broker = Broker(self.judge, self.clock, grants=lambda: self._gateway().rulings.grants)
         self.memory: Memory | None = None
         self.routing = Routing(lambda: self.settings, self.models, self.clock)
         self.parts: Parts | None = None
@@ -134,15 +135,16 @@ class House:
         parked = [(n, self.board.health.get(f"models.{n}")) for n in names]
         reasons = [f"[models.{n}] {h.reason}" for n, h in parked if h and h.state != "open"]
         missing = [f"there is no [models.{n}]" for n, h in parked if h is None]
-        wanted = self.settings.agent.tools
-        tools = [tool for name in wanted for tool in self.tools.get(name, [])]
         return Mind(
             settings=self.settings.agent,
-            judge=Judge(cells=dict(self.settings.policy.verdicts)),
+            broker=self.broker,
             routing=self.routing,
-            tools={tool.spec.name: tool for tool in tools},
             trouble="; ".join(reasons or (missing if self.settings.models else [])),
         )
+
+    def judge(self) -> Judge:
+        """What may be done, as the settings say now."""
+        return Judge(cells=dict(self.settings.policy.verdicts))
 
     def gate(self) -> Gate:
         """Who may speak, as the settings say now."""
@@ -223,6 +225,7 @@ class House:
             gate=self.gate,
             delivery=lambda: self.settings.delivery,
             clock=self.clock,
+            grant_days=lambda: self.settings.policy.grant_days,
         )
         gateway.connections = self.connections
         await self.routing.recall(journal)
@@ -301,7 +304,7 @@ class House:
         await _keep(self.models, name, model)
 
     async def _keep_tools(self, name: str, tools: Any, _: Plugin[Any, Any]) -> None:
-        await _keep(self.tools, name, list(tools))
+        await _keep(self.broker.parts, name, list(tools))
 
     async def _keep_memory(self, name: str, memory: Memory, _: Plugin[Any, Any]) -> None:
         self.memory = memory
