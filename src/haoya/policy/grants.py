@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Standing leaves: a fold over the journal, and which of them covers a call."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from haoya.core.event import Entry, Granted, Revoked, ToolJudged
+from haoya.core.tool import ToolCall, ToolSpec
+from haoya.policy.arguments import declared, leaves
 from haoya.policy.case import Case, Grant
+from haoya.policy.evidence import equal
 
 ANYWHERE = "*"
 """The place of a grant that counts in every conversation."""
@@ -51,8 +54,8 @@ class Grants:
         """What this person may still do in this conversation, oldest leave first."""
         return tuple(
             grant
-            for grant in self.all(now)
-            if grant.person == person and grant.where in (where, ANYWHERE)
+            for grant in self._all.values()
+            if grant.person == person and grant.where in (where, ANYWHERE) and _lives(grant, now)
         )
 
     def all(self, now: float) -> tuple[Grant, ...]:
@@ -71,7 +74,29 @@ def covering(case: Case) -> Grant | None:
 
 
 def _covers(grant: Grant, case: Case) -> bool:
-    arguments = msgspec.json.decode(case.call.arguments)
-    return grant.tool == case.call.name and all(
-        arguments.get(name) == value for name, value in grant.arguments.items()
+    if grant.person != case.person or grant.tool != case.call.name:
+        return False
+    if grant.where not in (case.where, ANYWHERE) or not _lives(grant, case.now):
+        return False
+    given: dict[str, list[str]] = {}
+    for leaf in leaves(case.call.arguments):
+        given.setdefault(leaf.path, []).append(leaf.value)
+    return all(_equals(given.get(path, ()), value) for path, value in grant.arguments.items())
+
+
+def _equals(given: Sequence[str], value: str) -> bool:
+    """Whether an argument is what was granted; of a list, the same items in any order."""
+    wanted = value.split("\n")
+    return all(any(equal(one, other) for other in wanted) for one in given) and all(
+        any(equal(one, other) for other in given) for one in wanted
     )
+
+
+def exact_arguments(spec: ToolSpec, call: ToolCall) -> dict[str, str]:
+    """The values with authority of a call, as a grant names them: by path, a list's items in
+    lines of their own."""
+    found: dict[str, list[str]] = {}
+    for leaf in leaves(call.arguments):
+        if declared(spec.authority, leaf.path):
+            found.setdefault(leaf.path, []).append(leaf.value)
+    return {path: "\n".join(values) for path, values in found.items()}
