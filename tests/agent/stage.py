@@ -125,7 +125,13 @@ class Tools:
             self.keys[scene.key] += 1
             return ToolResult(text=f"{name} {note.what}")
 
-        spec = ToolSpec(name=name, purpose="?", effects=frozenset(effects), idempotent=idempotent)
+        spec = ToolSpec(
+            name=name,
+            purpose="?",
+            effects=frozenset(effects),
+            writes=frozenset({"workspace"} if "write" in effects else ()),
+            idempotent=idempotent,
+        )
         self.lent[name] = Tool(spec=spec, arguments=Note, run=run or count)
 
 

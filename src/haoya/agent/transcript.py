@@ -144,6 +144,25 @@ def open_calls(entries: Iterable[Entry], turn: int) -> tuple[OpenCall, ...]:
     return tuple(calls.values())
 
 
+def approved_calls(entries: Iterable[Entry], turn: int) -> tuple[ToolCall, ...]:
+    """The calls of a turn that an owner said yes to and that were made, in the order they were
+    asked. One that is still open proves nothing: its approval has yet to be held against it."""
+    calls: dict[str, ToolCall] = {}
+    yes: set[str] = set()
+    made: set[str] = set()
+    for entry in entries:
+        match entry.event:
+            case ToolAsked() as asked if asked.turn == turn:
+                calls[asked.call.id] = asked.call
+            case Decided() as decided if decided.yes:
+                yes.add(decided.call)
+            case ToolReturned() as returned if returned.ok:
+                made.add(returned.call)
+            case _:
+                pass
+    return tuple(call for id, call in calls.items() if id in yes & made)
+
+
 def steps_taken(entries: Iterable[Entry], turn: int) -> int:
     """How many answers the models of a turn have given, before a crash or question broke it off."""
     answers = [e.event for e in entries if isinstance(e.event, ModelAnswered)]

@@ -34,7 +34,7 @@ PHRASES: dict[str, tuple[str, str]] = {
         "{hours} 小时内不回答视为不同意。",
     ),
     "ask-origins": ("Where this comes from:", "这些内容的来源："),
-    "ask-unknown": ("nowhere: the model wrote it itself", "没有出处：是模型自己写的"),
+    "ask-why": ("Why I ask: {reason}", "询问的原因：{reason}"),
     "ask-read": (
         "I have read words of others before this: {sources}",
         "在此之前我读过别人写的内容：{sources}",

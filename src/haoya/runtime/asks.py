@@ -3,17 +3,22 @@
 
 import json
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+
+import msgspec
 
 from haoya.agent.lent import AskOwner
 from haoya.agent.transcript import Standing
 from haoya.core.event import Admitted, Asked
 from haoya.core.message import Address, Button, Outbound, Text, text_of
 from haoya.core.phrases import Language, language_of, phrase
-from haoya.core.tool import Origin, ToolCall, ToolSpec
+from haoya.core.tool import ToolCall, ToolSpec
+from haoya.policy.arguments import leaves
+from haoya.policy.grants import exact_arguments
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.policy_settings import PolicySettings
 from haoya.runtime.reach import owner_chat
+from haoya.runtime.telling import told
 
 DIGEST_LETTERS = 12
 """Of the digest in a button's value: 48 bits, enough to tell one owner's open questions apart."""
@@ -82,12 +87,11 @@ class Asks:
 
     def _question(self, wanted: AskOwner, last: Admitted, language: Language, *, once: bool) -> str:
         settings = self.settings()
-        read = wanted.label.sources - {last.person} if wanted.label.author == "untrusted" else ()
         return phrase(
             "ask-once" if once else "ask",
             language,
             effect=effect_of(wanted.spec, wanted.call),
-            origins=origins_of(wanted.verdict.origins, sorted(read), language),
+            origins=grounds_of(wanted, last, language),
             name=visible(last.name or last.person),
             hours=f"{settings.ask_hours:g}",
             days=f"{settings.grant_days:g}",
@@ -119,26 +123,36 @@ def effect_of(spec: ToolSpec, call: ToolCall) -> str:
     return "\n".join([head, *shown])
 
 
-def origins_of(origins: Sequence[Origin], read: Sequence[str], language: Language) -> str:
-    """Where each value came from that decides whom or what the effect hits, and which words of
-    others were read before; "" where there is nothing to tell."""
+def grounds_of(wanted: AskOwner, last: Admitted, language: Language) -> str:
+    """Where each value came from that decides whom or what the effect hits, which words of others
+    were read before, and why policy asks; "" where there is nothing to tell.
+
+    Policy speaks to whoever made the wish. Where that is not an owner, the wisher's own words are
+    called by the name, and vouch for nothing.
+    """
+    mine = last.role == "owner"
+    origins, label = wanted.verdict.origins, wanted.label
     lines = [phrase("ask-origins", language)] if origins else []
     for one in origins:
-        mark = "✓" if one.trusted else "⚠"
-        source = visible(one.source) or phrase("ask-unknown", language)
-        lines.append(f"  {mark} {visible(one.argument)}: {visible(one.value)} ← {source}")
-    if read:
+        mark = "✓" if one.trusted and mine else "⚠"
+        theirs = not mine and one.source == "your words"
+        source = (last.name or last.person) if theirs else told(one.source, language)
+        lines.append(f"  {mark} {visible(one.argument)}: {visible(one.value)} ← {visible(source)}")
+    if label.author == "untrusted" and (read := sorted(label.sources - {last.person})):
         lines.append(phrase("ask-read", language, sources=", ".join(map(visible, read))))
+    if mine and (reason := told(wanted.verdict.reason, language)):
+        lines.append(phrase("ask-why", language, reason=visible(reason)))
     return "".join(f"{line}\n" for line in lines)
 
 
 def leave_of(wanted: AskOwner) -> dict[str, str] | None:
     """What `always` would grant: the exact values that decide whom or what the effect hits, by
-    argument; all of them where the tool names none. None where no leave can say it exactly."""
-    origins = wanted.verdict.origins
-    given = [(one.argument, one.value) for one in origins] or _values(wanted.call)
-    leave = dict(given)
-    return leave if leave and len(leave) == len(set(given)) else None
+    argument; all of them where the tool names none. None where there is nothing to hold on to."""
+    spec = wanted.spec
+    if not spec.authority:
+        every = dict.fromkeys((leaf.path for leaf in leaves(wanted.call.arguments)), "which")
+        spec = msgspec.structs.replace(spec, authority=every)
+    return exact_arguments(spec, wanted.call) or None
 
 
 def visible(text: str) -> str:
@@ -154,11 +168,6 @@ def visible(text: str) -> str:
         for one in text
     )
     return shown.replace("\n", "\n    │ ")
-
-
-def _values(call: ToolCall) -> list[tuple[str, str]]:
-    arguments = json.loads(call.arguments or "{}")
-    return [(name, _plain(value)) for name, value in arguments.items()]
 
 
 def _buttons(language: Language, digest: str, *, once: bool) -> tuple[Button, ...]:

@@ -8,7 +8,7 @@ happens.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,8 +19,8 @@ from haoya.agent.transcript import Approval
 from haoya.core.errors import HaoyaError
 from haoya.core.message import Word
 from haoya.core.ports import Tool
-from haoya.core.tool import Effect, Scene, ToolCall, ToolResult, ToolSpec, Verdict
-from haoya.policy.case import Case, Rights
+from haoya.core.tool import Effect, Line, Scene, ToolCall, ToolResult, ToolSpec, Verdict
+from haoya.policy.case import Case, Rights, Words
 from haoya.policy.grants import Grants
 from haoya.policy.judge import DEFAULTS, Decision, Judge, digest_of
 from haoya.policy.labels import label_of_result
@@ -78,11 +78,22 @@ class Broker:
         """What is open of these parts, by tool."""
         return {name: tool.spec for name, tool in self._tools(parts).items()}
 
-    def chat(self, scene: Scene, role: Role, parts: Sequence[str]) -> "Lease":
-        """The lease of a turn in a chat, with the rights of the role."""
+    def chat(
+        self, scene: Scene, role: Role, parts: Sequence[str], approved: Sequence[ToolCall] = ()
+    ) -> "Lease":
+        """The lease of a turn in a chat, with the rights of the role. `approved` are the calls of
+        this turn that an owner said yes to."""
         rights = rights_of(role, self.judge().cells)
         specs = self.specs(parts)
-        return Lease(self, scene=scene, role=role, rights=rights, specs=specs, parts=tuple(parts))
+        return Lease(
+            self,
+            scene=scene,
+            role=role,
+            rights=rights,
+            specs=specs,
+            parts=tuple(parts),
+            approved=approved,
+        )
 
     def tool(self, name: str, parts: Sequence[str]) -> Tool[Any] | None:
         """The open tool of that name, for a lease."""
@@ -106,11 +117,13 @@ class Lease:
         rights: Rights,
         specs: Mapping[str, ToolSpec],
         parts: tuple[str, ...],
+        approved: Sequence[ToolCall] = (),
     ) -> None:
         self._broker = broker
         self._scene = scene
         self._role: Role = role
         self._parts = parts
+        self._approved_before = tuple(approved)
         self.rights = rights
         self.specs = specs
 
@@ -133,8 +146,6 @@ class Lease:
     ) -> Verdict:
         """Whether this call may be made now. An owner's yes counts for the very effect that was
         asked about, in its time, and once; it never helps where policy says no."""
-        if spec is not None and not _within(spec, self.rights):
-            return Verdict(decision="deny", reason=f"this run has no right to use {spec.name}")
         now = self._broker.clock()
         case = Case(
             spec=spec,
@@ -147,11 +158,17 @@ class Lease:
             rights=self.rights,
             grants=self._broker.grants().of(self._scene.person, self._scene.address.key, now),
             now=now,
+            tools=self._broker.specs(self._parts),
+            words=tuple(_words(read.lines)),
+            approved=self._approved_before,
         )
         verdict = self._broker.judge().judge(case)
-        if spec is None or approval is None or verdict.decision != "ask":
+        if spec is None or approval is None or verdict.decision == "deny":
             return verdict
-        return self._approved(spec, call, verdict, approval)
+        if approval.digest != self.digest(spec, call):
+            reason = f"the owner's yes to question {approval.of} was for another effect"
+            return msgspec.structs.replace(verdict, decision="deny", reason=reason)
+        return verdict if verdict.decision == "allow" else self._approved(spec, verdict, approval)
 
     async def call(
         self, spec: ToolSpec, call: ToolCall, read: Read, approval: Approval | None = None
@@ -172,6 +189,8 @@ class Lease:
         else:
             result = ToolResult(text=f"Not allowed: {verdict.reason}.", ok=False)
         label = label_of_result(spec, call, result, scene.person, scene.label)
+        if not result.ok:  # a refusal tells the model its own words again, in many forms
+            label = label | scene.label
         if label.author == "owner":  # what the owner's own tools say needs no naming
             label = msgspec.structs.replace(label, sources=frozenset())
         return msgspec.structs.replace(result, label=bounded(label))
@@ -180,14 +199,10 @@ class Lease:
         """What an approval of this call is bound to. The call's id names turn and step."""
         return digest_of(call, self._scene.person, spec)
 
-    def _approved(
-        self, spec: ToolSpec, call: ToolCall, verdict: Verdict, approval: Approval
-    ) -> Verdict:
+    def _approved(self, spec: ToolSpec, verdict: Verdict, approval: Approval) -> Verdict:
         question = f"question {approval.of}"
         decision: Decision = "deny"
-        if approval.digest != self.digest(spec, call):
-            reason = f"the owner's yes to {question} was for another effect"
-        elif approval.expires <= self._broker.clock():
+        if approval.expires <= self._broker.clock():
             reason = f"the owner's yes to {question} has run out; ask again if it is still wanted"
         elif approval.of in self._broker.used and not spec.idempotent:
             reason = f"the owner's yes to {question} was for one time"
@@ -228,6 +243,16 @@ def rights_of(role: Role, cells: Mapping[str, Decision]) -> Rights:
     table = DEFAULTS | dict(cells)
     open_ = frozenset[Effect](effect for effect in _EFFECTS if table[f"{role}.{effect}"] != "deny")
     return Rights(effects=_OWN | open_)
+
+
+def _words(lines: Sequence[Line]) -> Iterator[Words]:
+    """What people wrote, for the judge; the last of it in a row is what the turn answers."""
+    users = [at for at, line in enumerate(lines) if line.role == "user"]
+    first = users[-1] if users else 0
+    while first and lines[first - 1].role == "user":
+        first -= 1
+    for at in users:
+        yield Words(text=lines[at].text, label=lines[at].label, asks=at >= first)
 
 
 def _within(spec: ToolSpec, rights: Rights) -> bool:

@@ -15,6 +15,7 @@ from haoya.agent.transcript import (
     KINDS,
     OpenCall,
     Standing,
+    approved_calls,
     groups_of,
     open_calls,
     past_of,
@@ -27,7 +28,7 @@ from haoya.core.event import Admitted, Drafted, Entry, Event, ModelAnswered, Mod
 from haoya.core.label import Label
 from haoya.core.message import Address, Outbound, Text, text_of
 from haoya.core.phrases import Language, language_of, phrase
-from haoya.core.tool import Scene, TextDelta, ToolSpec
+from haoya.core.tool import Scene, TextDelta, ToolCall, ToolSpec
 from haoya.policy.principal import Role
 from haoya.runtime.asks import Asks
 from haoya.runtime.broker import Broker
@@ -75,14 +76,15 @@ class Mind(msgspec.Struct, kw_only=True):
 
 class _Work(msgspec.Struct, frozen=True, kw_only=True):
     """A turn to be run: what the model reads and whose words that are, the label of what it read
-    before that, the calls left open, the steps taken before, and the network's id of a draft that
-    still stands."""
+    before that, the calls left open and those an owner approved, the steps taken before, and the
+    network's id of a draft that still stands."""
 
     state: Standing
     groups: Sequence[Group]
     past: Label
     people: frozenset[str]
     pending: Sequence[OpenCall]
+    approved: Sequence[ToolCall]
     taken: int
     drafted: str
 
@@ -185,6 +187,7 @@ class Conversations:
             past=past,
             people=frozenset(e.event.person for e in entries if isinstance(e.event, Admitted)),
             pending=open_calls(entries, state.turn),
+            approved=approved_calls(entries, state.turn),
             taken=steps_taken(entries, state.turn),
             drafted=_drafted_before(entries, f"{address.key}:{state.turn}"),
         )
@@ -293,7 +296,7 @@ class Conversations:
         person = reads[-1].person
 
         scene = Scene(address=address, person=person, turn=state.turn, call="")
-        lease = mind.broker.chat(scene, role, mind.settings.tools)
+        lease = mind.broker.chat(scene, role, mind.settings.tools, work.approved)
         system = system_prompt(mind.settings.name, mind.settings.prompt)
         wish = wish_of(
             address, work.people, work.groups, lease.specs, system=system, language=language

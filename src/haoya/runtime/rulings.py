@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from haoya.core.errors import Unready
 from haoya.core.event import Asked, Decided, Entry, Granted, Refused
-from haoya.core.message import Address, Inbound
+from haoya.core.message import Address, Inbound, text_of
 from haoya.core.phrases import language_of, phrase
 from haoya.journal import Journal
 from haoya.policy.access import Ruling, press_of, ruling_of
@@ -75,7 +75,7 @@ class Rulings:
         if ruling is None:
             await self.settle(question.number, False, person)
             return False
-        await self._take(number, address, question, ruling, person)
+        await self._take(number, question, ruling, person, inbound)
         return True
 
     def standing_in(self, address: Address) -> list[Entry]:
@@ -97,7 +97,7 @@ class Rulings:
         ruling, digest = press
         for question in self.standing_in(inbound.address):
             if isinstance(question.event, Asked) and question.event.digest.startswith(digest):
-                await self._take(number, inbound.address, question, ruling, person)
+                await self._take(number, question, ruling, person, inbound)
                 return True
         reason = "pressed a button of a question that is closed"
         await self.journal.append(inbound.address, Refused(of=number, reason=reason))
@@ -106,8 +106,9 @@ class Rulings:
         return True
 
     async def _take(
-        self, number: int, address: Address, question: Entry, ruling: Ruling, person: str
+        self, number: int, question: Entry, ruling: Ruling, person: str, inbound: Inbound
     ) -> None:
+        address = inbound.address
         in_time = await self.settle(
             question.number, ruling != "no", person, always=ruling == "always"
         )
@@ -115,7 +116,9 @@ class Rulings:
         await self.journal.append(address, Refused(of=number, reason=reason))
         told = _TOLD[ruling] if in_time else "ask-closed"
         if question.conversation != address.key or ruling == "always" or not in_time:
-            language = language_of(getattr(question.event, "question", ""))
+            words = text_of(inbound.parts)
+            asked = question.event.question if isinstance(question.event, Asked) else ""
+            language = language_of(asked if press_of(words) else words)
             await self.notice(address, f"decided:{question.number}", phrase(told, language))
 
 

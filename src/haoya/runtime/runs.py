@@ -30,6 +30,7 @@ from haoya.core.event import (
 )
 from haoya.core.label import Label
 from haoya.core.message import text_of
+from haoya.core.tool import Verdict
 from haoya.journal import Journal
 
 Row = dict[str, Any]
@@ -148,14 +149,11 @@ def detail(entry: Entry) -> str:
         case ToolAsked(call=call):
             return f"{call.name} {_short(call.arguments)}"
         case ToolJudged(verdict=verdict):
-            froms = [f"{x.argument} from {x.source or 'nowhere'}" for x in verdict.origins]
-            leave = [f"leave {verdict.grant}"] if verdict.grant else []
-            return "; ".join([f"{verdict.decision}: {verdict.reason}", *froms, *leave])
+            return _judged(verdict)
         case Asked() as question:
             return _short(question.question)
         case Granted() as granted:
-            values = ", ".join(f"{name} = {_short(x)}" for name, x in granted.arguments.items())
-            return f"{granted.tool} for {granted.person} without asking: {values}, by {granted.by}"
+            return _granted(granted)
         case Revoked(of=of, by=by):
             return f"leave {of}, by {by}"
         case Decided(yes=yes, by=by):
@@ -175,6 +173,17 @@ def detail(entry: Entry) -> str:
             return error
         case _:
             return ""
+
+
+def _judged(verdict: Verdict) -> str:
+    froms = [f"{x.argument} from {x.source or 'nowhere'}" for x in verdict.origins]
+    leave = [f"leave {verdict.grant}"] if verdict.grant else []
+    return "; ".join([f"{verdict.decision}: {verdict.reason}", *froms, *leave])
+
+
+def _granted(granted: Granted) -> str:
+    values = ", ".join(f"{name} = {_short(value)}" for name, value in granted.arguments.items())
+    return f"{granted.tool} for {granted.person} without asking: {values}, by {granted.by}"
 
 
 def label_words(label: Label | None, person: str = "") -> str:

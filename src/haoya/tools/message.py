@@ -86,8 +86,7 @@ async def _open(
         )
         # Only reachable addresses come this far, so "no" means: it is in the outbox already.
         fresh = await say(outbound)
-        text = f"{'on its way' if fresh else 'sent before'} to {found[0].key}"
-        return ToolResult(text=text, label=STRANGE)
+        return ToolResult(text=f"{'on its way' if fresh else 'sent before'} to {found[0].key}")
 
     yield (Tool(spec=SPEC, arguments=Message, run=run),)
 

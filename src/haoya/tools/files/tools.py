@@ -77,7 +77,6 @@ WRITE = ToolSpec(
     schema=schema_of(WriteFile),
     effects=frozenset({"write"}),
     writes=_READS,
-    authority={"path": "where"},
     author="owner",
 )
 SEARCH = ToolSpec(
