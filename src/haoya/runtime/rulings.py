@@ -99,7 +99,7 @@ class Rulings:
             if isinstance(question.event, Asked) and question.event.digest.startswith(digest):
                 await self._take(number, question, ruling, person, inbound)
                 return True
-        reason = "pressed a button of a question that is closed"
+        reason = "answered a question that is closed"
         await self.journal.append(inbound.address, Refused(of=number, reason=reason))
         text = phrase("ask-closed", language_of(inbound.sender.name))
         await self.notice(inbound.address, f"closed:{inbound.address.key}:{inbound.id}", text)
