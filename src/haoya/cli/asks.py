@@ -37,8 +37,8 @@ def asks(
     if view.json:
         view.document(result)
     else:
-        words = {"yes": "asks.yes", "no": "asks.no", "always": "asks.always"}
-        view.print(say(words[answer], number=number))
+        agreed = say("asks.always", number=number) if always else say("asks.yes", number=number)
+        view.print(say("asks.no", number=number) if answer == "no" else agreed)
     return OK
 
 

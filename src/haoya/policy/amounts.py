@@ -56,8 +56,9 @@ def _found(text: str) -> Iterator[tuple[Decimal, str]]:
             yield Decimal(sign + digits) * _TIMES.get(unit, 1), unit
         except InvalidOperation:  # pragma: no cover - the pattern lets only numbers through
             continue
-    for number in _ZH_NUMBER.findall(text):
-        yield Decimal(_zh(number)), "元"
+    for written in _ZH_NUMBER.findall(text):
+        if number := _zh(written):
+            yield Decimal(number), "元"
 
 
 def _zh(text: str) -> int:

@@ -23,20 +23,22 @@ _HAN_EDGES = frozenset(
 )
 """What may stand beside a Chinese name without being a part of it."""
 
+_REST = r"[^\s<>\"'()\[\]{}\u2e80-\u9fff\uff00-\uffef]"
 _LINK = re.compile(
-    r"(?:https?://|www\.)[^\s<>\"'，。！？；：（）()\[\]{}]+"
+    rf"(?:https?://|www\.){_REST}+"
     r"|(?<![\w@.-])(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,24}"
-    r"(?::\d{1,5})?(?:/[^\s<>\"'，。！？；：（）()\[\]{}]*)?(?![\w@])"
+    rf"(?::\d{{1,5}})?(?:/{_REST}*)?(?![\w@])",
+    re.IGNORECASE,
 )
 _MAIL = re.compile(r"[a-z0-9._%+-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+")
-_ACCOUNT = re.compile(r"(?<![a-z0-9])[a-z]{2}\d{2}(?: ?[a-z0-9]){10,30}(?![a-z0-9])")
+_IBAN = r"[a-z]{2}\d{2}(?: [a-z0-9]{4}){2,7}(?: [a-z0-9]{1,3})?"
+_ACCOUNT = re.compile(rf"(?<![a-z0-9])(?:{_IBAN}|[a-z]{{2}}\d{{2}}[a-z0-9]{{10,30}})(?![a-z0-9])")
 _PHONE = re.compile(r"(?<![\w.+-])\+?\d[\d ()/.-]{5,20}\d(?![\w-])")
 _DATE = re.compile(r"(?<!\d)\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:[t ]\d{1,2}:\d{2}(?::\d{2})?)?(?!\d)")
 _CODE = re.compile(
-    r"(?<![\w.])(?:\d{3,6}(?:[ -]\d{2,6}){1,6}|[a-z]{2}\d{2}(?: [a-z0-9]{4}){2,7}|[a-z0-9-]{6,})"
-    r"(?!\w)"
+    rf"(?<![\w.])(?:\d{{3,6}}(?:[ -]\d{{2,6}}){{1,6}}|{_IBAN}|[a-z0-9-]{{6,}})(?!\w)"
 )
-_TOKEN = re.compile(r"[a-z0-9]+|[\u3400-\u9fff\uf900-\ufaff]|[^\W\da-z_]+")
+_TOKEN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
 
 
 @lru_cache(maxsize=1024)
@@ -87,10 +89,11 @@ def _open(text: str, at: int, step: int) -> bool:
         return near in _HAN_EDGES
     if near.isalnum():
         return edge_is_han != near_is_han
-    if near not in _JOINTS:
-        return True
-    beyond = text[at + 2 * step] if 0 <= at + 2 * step < len(text) else " "
-    return not (beyond.isalnum() or beyond in _JOINTS) or bool(_HAN.match(beyond))
+    at += step
+    while 0 <= at < len(text) and text[at] in _JOINTS:
+        at += step
+    joined = 0 <= at < len(text) and near in _JOINTS and text[at].isalnum()
+    return not joined or bool(_HAN.match(text[at]))
 
 
 def link(text: str) -> str:
@@ -113,7 +116,7 @@ def links(text: str) -> frozenset[str]:
     ['b.org', 'www.a.com/B']
     """
     plain = unicodedata.normalize("NFKC", text.translate(_HIDDEN))
-    found = re.finditer(_LINK.pattern, plain, re.IGNORECASE)
+    found = _LINK.finditer(plain)
     return frozenset(link(one.group()) for one in found if _ends_like_a_host(one.group()))
 
 

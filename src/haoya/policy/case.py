@@ -11,6 +11,15 @@ from haoya.core.tool import Effect, Line, ToolCall, ToolSpec
 from haoya.policy.planned import Plan
 from haoya.policy.principal import Role
 
+MEANING: dict[Effect, str] = {
+    "read": "read the workspace",
+    "write": "change files in the workspace",
+    "net": "reach the network",
+    "exec": "run a program",
+    "send": "send a message to somebody",
+    "spend": "spend money",
+}
+
 
 class Rights(Word, frozen=True, kw_only=True):
     """What a run may do at all, whatever anybody says: effects, and tools by name (None: every

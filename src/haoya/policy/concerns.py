@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from haoya.core.label import TRUST
-from haoya.core.tool import ToolSpec
+from haoya.core.tool import Effect, ToolSpec
 from haoya.policy.arguments import Leaf, leaves, matches
 from haoya.policy.canonical import codes, pointers, same, tokens
-from haoya.policy.case import Case, Grant
+from haoya.policy.case import MEANING, Case, Grant
 from haoya.policy.deeds import deeds_of, named, speaks_of
 from haoya.policy.evidence import Evidence
 from haoya.policy.labels import trusts
@@ -27,6 +27,7 @@ _NAMELESS = frozenset({"number", "id", "code", "text", "body", "content", "value
 
 _DIGITS = 4
 _SHOWN = 60
+_WEIGHT: tuple[Effect, ...] = ("spend", "send", "exec", "net", "write")
 
 
 class Ground(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +156,10 @@ def _unasked(ground: Ground) -> Iterator[str]:
     if ground.asked_for or ground.grant or not _outside(ground):
         return
     read = _read(ground)
-    yield "you did not ask for it" + (f", and the run has read {read}" if read else "")
+    beyond = next(effect for effect in _WEIGHT if effect in ground.spec.effects)
+    yield f"you did not ask to {MEANING[beyond]}" + (
+        f", and the run has read {read}" if read else ""
+    )
 
 
 def _outside(ground: Ground) -> bool:
@@ -179,12 +183,21 @@ def _pointing(ground: Ground) -> Iterator[str]:
     too must not be a stranger's choice."""
     if not _goes_out(ground):
         return
-    seen = ground.seen
-    trusted = [one.text for one in seen.results if TRUST[one.label.author] >= TRUST["known"]]
     for leaf in ground.content:
         for pointer in sorted(pointers(leaf.value)):
-            if not any(same(pointer, text) for text in (seen.own, *trusted)):
+            if not _vouched(pointer, ground.seen):
                 yield f"{leaf.path} leads to {pointer[:_SHOWN]!r}, which is not from you"
+
+
+def _vouched(pointer: str, seen: Evidence) -> bool:
+    """Whether the person, or somebody he knows, wrote a link or an address. What the model gave
+    to a tool and got back does not count."""
+    return same(pointer, seen.own) or any(
+        TRUST[one.label.author] >= TRUST["known"]
+        and same(pointer, one.text)
+        and not any(same(pointer, given) for given in one.given)
+        for one in seen.results
+    )
 
 
 def _goes_out(ground: Ground) -> bool:

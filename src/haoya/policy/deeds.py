@@ -58,6 +58,7 @@ _BEFORE_NOUNS = frozenset(
 )
 _NOT = frozenset("not don't dont never without no".split())
 _NOT_ZH = ("不要", "别", "不用", "不必", "勿", "没")
+_CLAUSE = re.compile(r"[.,:;!?()]")
 _WORD = re.compile(r"[a-z][a-z'-]*")
 
 
@@ -108,9 +109,11 @@ def named(text: str) -> frozenset[Deed]:
     ['delete']
     """
     whole = fold(text)
-    words = _WORD.findall(whole)
-    said = {word for at, word in enumerate(words) if _counts(words, at)}
-    pairs = {f"{one}|{two}" for one, two in pairwise(words)}
+    said, pairs = set[str](), set[str]()
+    for clause in _CLAUSE.split(whole):
+        words = _WORD.findall(clause)
+        said |= {word for at, word in enumerate(words) if _counts(words, at)}
+        pairs |= {f"{one}|{two}" for one, two in pairwise(words)}
     return frozenset(
         deed
         for deed in WORDS

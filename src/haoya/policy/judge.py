@@ -6,9 +6,9 @@ from typing import Literal
 
 import msgspec
 
-from haoya.core.tool import Effect, ToolCall, ToolSpec, Verdict
+from haoya.core.tool import ToolCall, ToolSpec, Verdict
 from haoya.policy.arguments import canonical, is_object
-from haoya.policy.case import Case
+from haoya.policy.case import MEANING, Case
 from haoya.policy.concerns import Ground, concerns
 from haoya.policy.evidence import evidence
 from haoya.policy.grants import covering
@@ -47,15 +47,6 @@ DEFAULTS: dict[str, Decision] = {
 NAMED = frozenset({"owner.send", "owner.spend"})
 """Cells whose default gives way to the owner's own request, where it names the deed and every
 value that decides whom or what it hits. A cell that stands in the settings never gives way."""
-
-MEANING: dict[Effect, str] = {
-    "read": "read the workspace",
-    "write": "change files in the workspace",
-    "net": "reach the network",
-    "exec": "run a program",
-    "send": "send a message to somebody",
-    "spend": "spend money",
-}
 
 
 class Judge(msgspec.Struct, frozen=True, kw_only=True):

@@ -149,7 +149,7 @@ def _stands(value: str, facet: Facet, words: str, now: float) -> bool:
     if facet == "which" and filled(value, words):
         return True
     if len(value) <= _SHORT and value.isdigit():
-        return re.search(_MARK + value + r"(?![\w.:-])", fold(words)) is not None
+        return re.search(_MARK + value + r"(?![a-z0-9_:-]|\.\d)", fold(words)) is not None
     return same(value, words)
 
 
@@ -171,7 +171,7 @@ def _from_results(
     value: str, facet: Facet, words: str, case: Case, seen: Evidence
 ) -> Iterator[tuple[Kind, str]]:
     for result in seen.results:
-        if any(equal(value, given) for given in result.given):
+        if any(equal(value, given) or same(value, given) for given in result.given):
             continue
         yield from _from_values(value, facet, words, case, result)
         if not result.values and trusts(result.label, case.role):
@@ -186,12 +186,12 @@ def _from_results(
 def _from_values(
     value: str, facet: Facet, words: str, case: Case, result: Result
 ) -> Iterator[tuple[Kind, str]]:
-    same_field: dict[str, frozenset[str]] = {}
+    names = frozenset(name for one in result.values for name, _ in one.names)
     for one in result.values:
         if not equal(value, one.text):
             continue
         mine = trusts_author(one, case)
-        others = same_field.setdefault(one.path, _others(result, one.path))
+        others = names or frozenset(two.text for two in result.values if two.path == one.path)
         named = _named(one, words, others, case, facet)
         if named and (mine if facet == "who" else TRUST[one.author] >= TRUST["known"]):
             yield "linked", f"{result.tool}: {named}"
@@ -211,12 +211,6 @@ def trusts_author(value: Value, case: Case) -> bool:
     """Whether a value of a result may decide for the asking person."""
     rank = {"owner": TRUST["owner"], "member": TRUST["paired"], "guest": TRUST["owner"] + 1}
     return TRUST[value.author] >= rank[case.role]
-
-
-def _others(result: Result, path: str) -> frozenset[str]:
-    """What the things of a listing are called, and its values of one field."""
-    named = {name for one in result.values for name, _ in one.names}
-    return frozenset(named | {one.text for one in result.values if one.path == path})
 
 
 def _named(one: Value, words: str, others: frozenset[str], case: Case, facet: Facet) -> str:

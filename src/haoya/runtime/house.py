@@ -22,6 +22,7 @@ from haoya.runtime.broker import Broker
 from haoya.runtime.budgets import Budgets
 from haoya.runtime.contexts import Contexts
 from haoya.runtime.conversations import Conversations, Mind
+from haoya.runtime.devices import Devices
 from haoya.runtime.door import DOOR, attend, door
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
@@ -32,7 +33,8 @@ from haoya.runtime.peers import Listener, Peers
 from haoya.runtime.registry import peers_window, window
 from haoya.runtime.routing import Routing
 from haoya.runtime.secrets import plain_secrets, read_secrets
-from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
+from haoya.runtime.security import security_findings
+from haoya.runtime.settings import Settings, fault_in, load, remember_good
 from haoya.runtime.sharing import open_queue
 from haoya.runtime.supervisor import supervise
 from haoya.runtime.warming import beginning, warm_first
@@ -59,6 +61,7 @@ class House:
         self.queue = open_queue(lambda: self.settings.queue)
         self.budgets: Budgets | None = None
         self.peers = Peers(home.peers)
+        self.devices = Devices(home.devices)
         self.listener: Listener | None = None
         self.gateway: Gateway | None = None
         self.conversations: Conversations | None = None
@@ -189,6 +192,10 @@ class House:
         except ConfigError as error:
             findings.append(fault_in("secrets.toml", str(error), error.cure))
         self.board.find("settings", *findings)
+        told = {finding.id for finding in findings}
+        loose = security_findings(self.home, now)
+        grave = [one for one in loose if one.severity != "info" and one.id not in told]
+        self.board.find("security", *grave)
 
     def _remember_settings(self) -> None:
         """Keep a copy of settings in which nothing is wrong, the parts' own sections included."""
@@ -316,7 +323,7 @@ class House:
     def _open_window(self) -> None:
         settings = self.settings.api
         if self.port is not None:
-            settings = ApiSettings(host=settings.host, port=self.port, token=settings.token)
+            settings = settings.model_copy(update={"port": self.port})
 
         async def use(url: str) -> None:
             self.url = url
