@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from haoya.api.session import write_private
 from haoya.api.window import Window
 from haoya.runtime.home import Home
-from haoya.runtime.secrets import resolve
+from haoya.runtime.secrets import Secrets
 
 REFUSAL = (
     b'{"type":"error","error":{"message":"Not signed in. Run `haoya open`, or send the token of '
@@ -59,14 +59,14 @@ _RAW = [(name.lower().encode(), value.encode()) for name, value in HEADERS]
 _NO_STORE = (b"cache-control", b"no-store")
 
 
-def token_of(home: Home, wanted: str) -> str:
+def token_of(home: Home, wanted: str, vault: Secrets) -> str:
     """The bearer token: the secret the settings name, else the one in the home, made if missing.
 
     Raises `ConfigError` where the settings name a secret that is not there. Where the disk
     refuses, the token lasts as long as the process: the page still opens by its link.
     """
     if wanted:
-        return resolve(home, wanted)
+        return vault.resolve(wanted)
     try:
         found = home.token.read_text("ascii").strip()
         if len(found) >= 32:

@@ -33,7 +33,7 @@ async def serve(house: House, settings: ApiSettings) -> AsyncGenerator[str, None
     alone or the token is a secret that is not there.
     """
     host = _loopback(settings.host)
-    token = token_of(house.home, settings.token)
+    token = token_of(house.home, settings.token, house.secrets)
     with _bound(host, settings.port) as listener:
         window = Window(house, host=host, port=listener.getsockname()[1], token=token)
         server = _Server(window)

@@ -15,7 +15,7 @@ from haoya.runtime.door import DOOR
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.parts import Wanted
-from haoya.runtime.secrets import resolve
+from haoya.runtime.secrets import Secrets, origins_of
 
 
 class Contexts:
@@ -27,6 +27,7 @@ class Contexts:
         home: Home,
         board: Board,
         *,
+        secrets: Secrets,
         clock: Callable[[], float],
         http: Callable[[], httpx2.AsyncClient],
         blobs: Blobs,
@@ -37,6 +38,7 @@ class Contexts:
         call: Call,
     ) -> None:
         self._home, self._board = home, board
+        self._secrets = secrets
         self._clock, self._http = clock, http
         self._blobs, self._queue = blobs, queue
         self._gateway, self._gate = gateway, gate
@@ -56,12 +58,13 @@ class Contexts:
         if part.kind == "channel" and part.name != DOOR:
             cursor = await self._gateway().journal.cursor(part.name)
         tools = part.kind == "tools"
+        origins = origins_of(part.kind, part.settings)
         return Context(
             name=part.name,
             state=state,
             clock=self._clock,
             http=self._http(),
-            secret=lambda value: resolve(self._home, value),
+            secret=lambda value: self._secrets.resolve(value, origins),
             blobs=self._blobs,
             cursor=cursor,
             alive=lambda: self._board.heard(part.key),

@@ -54,7 +54,7 @@ def _folder(home: Home) -> list[Finding]:
                 cure="free some space, or move the folder and set HAOYA_HOME",
             )
         )
-    for path in (home.folder, home.settings, home.secrets, home.token):
+    for path in (home.folder, home.settings, home.secrets, home.vault, home.token):
         findings += _permissions(path)
     findings += _disk_speed(home.folder)
     return findings
