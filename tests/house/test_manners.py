@@ -31,6 +31,7 @@ PARSERS = {
     "core/plugin.py": "the arguments of a verb, in the type of `Call`",
     "core/schema.py": "JSON Schema",
     "runtime/house.py": "opened parts by name, of whatever type their kind has",
+    "runtime/migration.py": "the owner's TOML, rewritten",
     "runtime/offline.py": "arguments of verbs",
     "runtime/peers_verbs.py": "arguments of verbs",
     "runtime/runs.py": "`Row`: one JSON object of an answer to a verb",

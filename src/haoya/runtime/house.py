@@ -108,7 +108,7 @@ class House:
                 self.tasks = tasks
                 with contextlib.suppress(OSError):  # the journal says what is wrong, and waits
                     self.home.prepare()
-                self.settings = await self.keeper.refresh(self.settings, move=True)
+                self.settings = await self.keeper.refresh(self.settings)
                 self._judge_settings()
                 entrance = Parts(self.board, self.contexts.of, {"channel": self._converse}, tasks)
                 await entrance.apply([door(self.home)])

@@ -2,6 +2,7 @@
 """Secrets leave the files in which they stood in the clear, once the vault has them durably."""
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Sequence
@@ -30,9 +31,11 @@ def clear_text(home: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        # The parser's words could quote a secret: only the kind of fault is told.
+        # The parser's words could quote a secret: only the place is told.
+        line = re.search(r"\(at (line \d+)", str(error))
+        why = line[1] if line else getattr(error, "strerror", None) or type(error).__name__
         raise ConfigError(
-            f"{CLEAR} cannot be read: {type(error).__name__}",
+            f"{CLEAR} cannot be read: {why}",
             cure='mend the file, one NAME = "value" a line; it is then moved into the vault',
         ) from None
     return {name: value for name, value in table.items() if isinstance(value, str) and value}

@@ -5,20 +5,19 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import cast
-from urllib.parse import urlsplit
 
 import pydantic
 
 from haoya.core.errors import ConfigError, Rejected, Unready
 from haoya.core.plugin import PluginKind
 from haoya.runtime.hardening import take_variable
+from haoya.runtime.origins import origin_of
 from haoya.runtime.redaction import Redactor
 from haoya.runtime.registry import find
 from haoya.runtime.settings import Finding, PartSettings, Settings, Table
 from haoya.runtime.vault_words import Held, Plain
 
 _SECRETLIKE = re.compile(r"(^|_)(token|key|password|secret)$")
-_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _NOT_SECRET = frozenset({"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"})
 """Variables that are needed for other things, and so stay where they are."""
 
@@ -120,26 +119,6 @@ class Secrets:
         variables = self._variables.items()
         secret = [(n, v) for n, v in variables if n not in _NOT_SECRET]
         self.redactor.learn([*self.values().items(), *secret])
-
-
-def origin_of(address: str) -> str:
-    """The origin of a URL (RFC 6454), without the port that its scheme implies; "" for no URL.
-
-    >>> origin_of("https://API.example.com:443/v1"), origin_of("http://[::1]:8081"), origin_of("x")
-    ('https://api.example.com', 'http://[::1]:8081', '')
-    """
-    try:
-        url = urlsplit(address)
-        port = url.port
-    except ValueError:
-        return ""
-    host = (url.hostname or "").rstrip(".")
-    if not url.scheme or not host:
-        return ""
-    host = f"[{host}]" if ":" in host else host
-    return f"{url.scheme}://{host}" + (
-        f":{port}" if port and port != _PORTS.get(url.scheme) else ""
-    )
 
 
 def origins_of(kind: PluginKind, part: PartSettings) -> frozenset[str]:

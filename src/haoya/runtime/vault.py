@@ -17,7 +17,7 @@ import msgspec
 from haoya.core.errors import ConfigError, HaoyaError
 from haoya.policy.vault import age, envelope, keyfile, sources, store
 from haoya.policy.vault.envelope import Open
-from haoya.policy.vault.words import Source, SuiteName, Value, Vault
+from haoya.policy.vault.words import Lock, Source, SuiteName, Value, Vault
 from haoya.runtime.hardening import shield
 from haoya.runtime.migration import clear_text, rewrite_settings, wipe
 from haoya.runtime.vault_words import Answer, Fault, Held, Take, Taken
@@ -30,11 +30,11 @@ def take(wish: Take) -> Taken:
     home = Path(wish.home)
     found = clear_text(home)
     old = store.read(home)
-    if old is None and not found and not wish.plain:
+    if old is None and not (found or wish.plain or wish.new):
         return Taken()
     with store.alone(home):
         before = _opened(home, wish.phrase)
-        after = _bound(_taken_in(before, wish, found), wish)
+        after = _bound(_taken_in(before, wish, found | wish.new), wish)
         if after is not before or old is None:
             store.write(home, after.vault)
         # Only now, with all of it durable in the vault, may the clear text go.
@@ -42,25 +42,29 @@ def take(wish: Take) -> Taken:
         if found:
             left += wipe(home)
     moved = [*(plain.name for plain in wish.plain), *found]
-    values = after.values().values()
+    held = after.values().values()
     return Taken(
-        held=tuple(Held(name=v.name, text=v.text, origins=v.origins) for v in values),
+        held=tuple(Held(name=v.name, text=v.text, origins=v.origins) for v in held),
         source=after.vault.lock.source,
         recoverable=bool(after.vault.recoveries),
+        fleeting=after.vault.lock.source == "file" and keyfile.fleeting(home),
         moved=tuple(dict.fromkeys(moved)),
         left=tuple(left),
     )
 
 
-def put(
-    home: Path, values: dict[str, str], origins: Sequence[str] = (), *, phrase: str = ""
-) -> None:
+def values(home: Path, *, phrase: str = "") -> dict[str, Value]:
+    """All secrets by name."""
+    return _opened(home, phrase).values() if store.read(home) else {}
+
+
+def put(home: Path, new: dict[str, str], origins: Sequence[str] = (), *, phrase: str = "") -> None:
     """Keep secrets; the vault is made where there is none. With new `origins` they may go to
     those alone, without any they keep the ones they have."""
 
     def change(open: Open) -> Open:
         known = open.values()
-        for name, text in values.items():
+        for name, text in new.items():
             kept = known[name].origins if name in known else ()
             value = Value(name=name, text=text, origins=tuple(origins) or kept)
             open = open.put(value, time.time())
@@ -89,6 +93,13 @@ def bind(home: Path, name: str, origins: Sequence[str], *, phrase: str = "") -> 
     _change(home, change, phrase)
 
 
+def asks(home: Path) -> bool:
+    """Whether a passphrase must be typed to open the vault: none is laid out."""
+    vault = store.read(home)
+    locked = vault is not None and vault.lock.source == "passphrase"
+    return locked and not sources.standing_passphrase()
+
+
 def vault_of(home: Path) -> Vault | None:
     """The vault as it lies there, unopened: names, origins and dates."""
     return store.read(home)
@@ -108,7 +119,7 @@ def rotate(
         old = _opened(home, phrase)
         lock = old.vault.lock
         chosen = source or (lock.source if lock.source != "file" else sources.best()[0])
-        new = _relocked(old, chosen, suite or old.vault.suite, new_phrase or phrase)
+        new = _relocked(home, old, chosen, suite or old.vault.suite, new_phrase or phrase)
         store.write(home, new.vault)
         _forget_others(new.vault, lock.id, old)
     return new.vault
@@ -140,7 +151,9 @@ def unrecover(home: Path, recipient: str, *, phrase: str = "") -> None:
             raise ConfigError(
                 f"{recipient} is no recovery key of this vault", cure="haoya secrets list"
             )
-        new = _relocked(old.recoverable_by(left), old.vault.lock.source, old.vault.suite, phrase)
+        new = _relocked(
+            home, old.recoverable_by(left), old.vault.lock.source, old.vault.suite, phrase
+        )
         store.write(home, new.vault)
         _forget_others(new.vault, old.vault.lock.id, old)
 
@@ -154,7 +167,7 @@ def recover(
         if vault is None:
             raise ConfigError(f"there is no vault in {home}", cure="haoya backup restore FILE")
         old = envelope.recover(vault, identity.strip())
-        new = _relocked(old, source or sources.best()[0], vault.suite, new_phrase)
+        new = _relocked(home, old, source or sources.best()[0], vault.suite, new_phrase)
         store.write(home, new.vault)
     return new.vault
 
@@ -163,13 +176,12 @@ def export(
     home: Path, recipients: Sequence[str] = (), passphrase: str = "", *, phrase: str = ""
 ) -> str:
     """All secrets as an armoured age file for the recipients, or for who knows the passphrase."""
-    opened = _opened(home, phrase)
-    values = [
+    held = [
         Held(name=value.name, text=value.text, origins=value.origins)
-        for value in opened.values().values()
+        for value in values(home, phrase=phrase).values()
     ]
     checked = [age.check_recipient(one) for one in recipients]
-    data = msgspec.json.encode({"haoya": "secrets", "secrets": values})
+    data = msgspec.json.encode({"haoya": "secrets", "secrets": held})
     return age.armoured(age.encrypt(data, checked, passphrase))
 
 
@@ -217,13 +229,24 @@ def _opened(home: Path, phrase: str) -> Open:
     id = uuid.uuid4().hex
     standing = sources.standing_passphrase()
     source: Source = "passphrase" if phrase or standing else sources.best()[0]
-    lock, key = sources.new_lock(source, id, phrase or standing)
+    lock, key = _new_lock(home, source, id, phrase or standing)
     return envelope.create(id, SUITE, lock, key)
 
 
-def _relocked(old: Open, source: Source, suite: SuiteName, phrase: str) -> Open:
-    lock, key = sources.new_lock(source, old.vault.id, phrase or sources.standing_passphrase())
+def _relocked(home: Path, old: Open, source: Source, suite: SuiteName, phrase: str) -> Open:
+    phrase = phrase or sources.standing_passphrase()
+    lock, key = _new_lock(home, source, old.vault.id, phrase)
     return old.relocked(lock, key, suite)
+
+
+def _new_lock(home: Path, source: Source, id: str, phrase: str) -> tuple[Lock, bytes]:
+    folder = keyfile.folder()
+    if source == "file" and folder.resolve().is_relative_to(home.resolve()):
+        raise ConfigError(
+            f"the vault's key would lie in {folder}, inside of the home, and so in every backup",
+            cure=f"name a folder elsewhere with {keyfile.FOLDER}",
+        )
+    return sources.new_lock(source, id, phrase)
 
 
 def _forget_others(new: Vault, old_id: str, old: Open) -> None:
@@ -255,6 +278,11 @@ def _bound(open: Open, wish: Take) -> Open:
         if not value.origins and (origins := wish.bind.get(name)):
             open = open.bind(name, origins)
     return open
+
+
+def is_for_passphrase(data: bytes) -> bool:
+    """Whether an exported file asks for a passphrase rather than a key."""
+    return age.is_for_passphrase(data)
 
 
 def _require(vault: Vault, name: str) -> None:

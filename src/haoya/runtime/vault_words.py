@@ -23,11 +23,13 @@ class Plain(Word, frozen=True, kw_only=True):
 class Take(Word, frozen=True, kw_only=True):
     """Open the vault of `home` and give all secrets. First take in what lies about in the clear:
     `plain` from the settings file, and all of secrets.toml. `bind` names the origins of secrets
-    that have none yet. `phrase` is a passphrase that a person has typed."""
+    that have none yet, `new` holds further secrets to keep. `phrase` is a passphrase that a person
+    has typed."""
 
     home: str
     phrase: str = ""
     plain: tuple[Plain, ...] = ()
+    new: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     bind: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
 
     def __repr__(self) -> str:
@@ -46,7 +48,8 @@ class Held(Word, frozen=True, kw_only=True):
 
 
 class Taken(Word, frozen=True, kw_only=True):
-    """The vault as it is: its secrets, where its key comes from, whether a recovery key exists.
+    """The vault as it is: its secrets, where its key comes from, whether a recovery key exists,
+    whether the key file is `fleeting`: it goes with a container, and the home stays.
 
     `moved` are names of secrets that were taken in, `left` says in sentences what still lies in
     the clear."""
@@ -54,6 +57,7 @@ class Taken(Word, frozen=True, kw_only=True):
     held: tuple[Held, ...] = ()
     source: str = ""
     recoverable: bool = False
+    fleeting: bool = False
     moved: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
 

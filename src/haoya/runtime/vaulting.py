@@ -50,14 +50,14 @@ class Keeper:
         self.phrase = phrase
         self._moved: list[Finding] = []
 
-    async def refresh(self, settings: Settings, *, move: bool = False) -> Settings:
+    async def refresh(self, settings: Settings) -> Settings:
         """Open the vault anew, where there is one or has to be one.
 
-        With `move` the secrets that stand in the settings file in the clear go into the vault
-        first; the settings are then as they have become.
+        Secrets that stand in the settings file in the clear go into the vault first; the settings
+        are then as they have become.
         """
         self.secrets.take_variables(settings)
-        plain = tuple(plain_values(settings)) if move else ()
+        plain = tuple(plain_values(settings))
         try:
             if plain or self._is_there():
                 taken = await asyncio.to_thread(call, self._wish(settings, plain))
@@ -146,6 +146,11 @@ def read(home: Home) -> Secrets:
     return secrets
 
 
+def keep(home: Path, values: dict[str, str], phrase: str = "") -> None:
+    """Keep secrets without loading what it takes to encrypt them; blocks."""
+    call(Take(home=str(home), phrase=phrase, new=values))
+
+
 def source_of(home: Path) -> str:
     """Where the key of the vault comes from, "" where there is no vault that can be read."""
     try:
@@ -160,6 +165,17 @@ def environment() -> dict[str, str]:
 
 
 def _advice(taken: Taken) -> list[Finding]:
+    if taken.fleeting:
+        return [
+            Finding(
+                id="vault-key-fleeting",
+                severity="error",
+                section="vault",
+                message="the vault's key lies in this container and goes with it; the vault stays",
+                cure="mount a volume there or name one with HAOYA_KEYS, then run "
+                "`haoya secrets rotate`",
+            )
+        ]
     if not taken.source or taken.recoverable or taken.source == "passphrase" or not taken.held:
         return []
     return [

@@ -92,6 +92,12 @@ def decrypt(data: bytes, *, identity: str = "", passphrase: str = "") -> bytes:
     return _opened(_derive(file_key, payload[:16], b"payload"), payload[16:])
 
 
+def is_for_passphrase(data: bytes) -> bool:
+    """Whether a passphrase opens the file, and no key."""
+    _, _, stanzas, _ = _parsed(_unarmoured(data))
+    return [kind for kind, _, _ in stanzas] == [b"scrypt"]
+
+
 def armoured(data: bytes) -> str:
     """As text that survives mail and copying."""
     text = base64.b64encode(data)
