@@ -74,7 +74,9 @@ def test_a_bound_secret_goes_to_its_places_alone() -> None:
         "https://api.example.com:8443",
         "https://evil.net",
     ):
-        with pytest.raises(ConfigError, match=r"may go to https://api\.example\.com, not") as caught:
+        with pytest.raises(
+            ConfigError, match=r"may go to https://api\.example\.com, not"
+        ) as caught:
             secrets.resolve("secret:k", frozenset({other}))
         assert "haoya secrets bind k" in caught.value.cure
         assert KEY not in str(caught.value)
