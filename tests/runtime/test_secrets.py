@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haoya.core.errors import ConfigError, Rejected, Unready
+from haoya.core.errors import ConfigError, Unready
 from haoya.core.event import ModelFailed
 from haoya.core.message import Address
 from haoya.journal import open_journal
@@ -80,7 +80,7 @@ def test_a_bound_secret_goes_to_its_places_alone() -> None:
             secrets.resolve("secret:k", frozenset({other}))
         assert "haoya secrets bind k" in caught.value.cure
         assert KEY not in str(caught.value)
-        with pytest.raises(Rejected, match="may not go to"):
+        with pytest.raises(ConfigError, match="may not go to"):
             secrets.credential("k", other)
     assert secrets.credential("k", "https://API.example.com:443/v1/chat?x") == KEY
 
@@ -88,9 +88,9 @@ def test_a_bound_secret_goes_to_its_places_alone() -> None:
 @pytest.mark.parametrize("address", ["", "api.example.com", "//x", "https://", "https://[", "x:1"])
 def test_what_is_no_address_gets_no_credential(address: str) -> None:
     secrets = holding(Held(name="k", text=KEY, origins=("https://a",)), Held(name="free", text="v"))
-    with pytest.raises(Rejected):
+    with pytest.raises(ConfigError):
         secrets.credential("k", address)
-    with pytest.raises(Rejected, match="bound to no place"):
+    with pytest.raises(ConfigError, match="bound to no place"):
         secrets.credential("free", "https://a")
 
 

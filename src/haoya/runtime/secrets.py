@@ -8,7 +8,7 @@ from typing import cast
 
 import pydantic
 
-from haoya.core.errors import ConfigError, Rejected, Unready
+from haoya.core.errors import ConfigError, Unready
 from haoya.core.plugin import PluginKind
 from haoya.runtime.hardening import take_variable
 from haoya.runtime.origins import origin_of
@@ -65,25 +65,26 @@ class Secrets:
         """The value of a secret for a request to `origin` (scheme://host:port of the address as it
         was resolved), at the last moment before it is sent.
 
-        Raises `Rejected` where it may not go there: one that is bound to no place goes nowhere.
+        Raises `ConfigError` where it may not go there: one that is bound to no place goes nowhere.
         """
         held = self._find(name)
         wanted = origin_of(origin)
         if wanted and wanted in held.origins:
             return held.text
         bound = ", ".join(held.origins) or "no place yet"
-        raise Rejected(
-            f"the secret {name!r} is bound to {bound} and may not go to {wanted or origin!r}; if "
-            f"you want that, run `haoya secrets bind {name} ORIGIN`"
+        raise ConfigError(
+            f"the secret {name!r} is bound to {bound} and may not go to {wanted or origin!r}",
+            cure=f"if you want that, run `haoya secrets bind {name} {wanted or 'ORIGIN'}`",
         )
+
+    def known(self) -> dict[str, str]:
+        """All values by name, those from the environment too: what must not get out."""
+        variables = {n: v for n, v in self._variables.items() if n not in _NOT_SECRET}
+        return variables | self.values()
 
     def values(self) -> dict[str, str]:
         """All of the vault's values by name, for marks (`mark_of`)."""
         return {name: held.text for name, held in self._held.items()}
-
-    def unbound(self) -> set[str]:
-        """Names of the secrets that have no origins."""
-        return {name for name, held in self._held.items() if not held.origins}
 
     def take_variables(self, settings: Settings) -> None:
         """Take the variables that the settings name out of the environment."""
@@ -116,9 +117,7 @@ class Secrets:
         )
 
     def _learn(self) -> None:
-        variables = self._variables.items()
-        secret = [(n, v) for n, v in variables if n not in _NOT_SECRET]
-        self.redactor.learn([*self.values().items(), *secret])
+        self.redactor.learn(self.known().items())
 
 
 def origins_of(kind: PluginKind, part: PartSettings) -> frozenset[str]:
