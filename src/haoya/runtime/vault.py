@@ -118,7 +118,8 @@ def rotate(
     with store.alone(home):
         old = _opened(home, phrase)
         lock = old.vault.lock
-        chosen = source or (lock.source if lock.source != "file" else sources.best()[0])
+        wanted = source or (lock.source if lock.source != "file" else None)
+        chosen = sources.best(wanted)[0]
         new = _relocked(home, old, chosen, suite or old.vault.suite, new_phrase or phrase)
         store.write(home, new.vault)
         _forget_others(new.vault, lock.id, old)
@@ -167,7 +168,7 @@ def recover(
         if vault is None:
             raise ConfigError(f"there is no vault in {home}", cure="haoya backup restore FILE")
         old = envelope.recover(vault, identity.strip())
-        new = _relocked(home, old, source or sources.best()[0], vault.suite, new_phrase)
+        new = _relocked(home, old, sources.best(source)[0], vault.suite, new_phrase)
         store.write(home, new.vault)
     return new.vault
 
