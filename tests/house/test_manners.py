@@ -34,6 +34,7 @@ PARSERS = {
     "runtime/migration.py": "the owner's TOML, rewritten",
     "runtime/offline.py": "arguments of verbs",
     "runtime/peers_verbs.py": "arguments of verbs",
+    "runtime/devices_verbs.py": "arguments of verbs",
     "runtime/runs.py": "`Row`: one JSON object of an answer to a verb",
     "runtime/settings.py": "`Table`: the owner's TOML",
     "runtime/verbs.py": "arguments of verbs",

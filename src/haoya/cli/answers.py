@@ -184,6 +184,30 @@ class PeerList(Answer, frozen=True, kw_only=True):
     peers: list[PeerState] = []
 
 
+class DeviceToken(Answer, frozen=True, kw_only=True):
+    """`devices_add`: the token is shown this once."""
+
+    name: str = ""
+    scopes: list[str] = []
+    token: str = ""
+    url: str = ""
+
+
+class DeviceState(Answer, frozen=True, kw_only=True):
+    """A device that may use the API; `at` in Unix seconds."""
+
+    name: str = ""
+    scopes: list[str] = []
+    per_minute: int = 0
+    at: float = 0
+
+
+class DeviceList(Answer, frozen=True, kw_only=True):
+    """`devices_list`."""
+
+    devices: list[DeviceState] = []
+
+
 class RunLine(Answer, frozen=True, kw_only=True):
     """A line of the journal as `runs_show` tells it."""
 

@@ -22,6 +22,7 @@ from haoya.runtime.board import Board
 from haoya.runtime.budgets import Budgets
 from haoya.runtime.contexts import Contexts
 from haoya.runtime.conversations import Conversations, Mind
+from haoya.runtime.devices import Devices
 from haoya.runtime.door import DOOR, attend, door
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
@@ -32,7 +33,8 @@ from haoya.runtime.peers import Listener, Peers
 from haoya.runtime.registry import peers_window, window
 from haoya.runtime.routing import Routing
 from haoya.runtime.secrets import Secrets, plain_secrets
-from haoya.runtime.settings import ApiSettings, Settings, load, remember_good
+from haoya.runtime.security import security_findings
+from haoya.runtime.settings import Settings, load, remember_good
 from haoya.runtime.sharing import open_queue
 from haoya.runtime.supervisor import supervise
 from haoya.runtime.vaulting import Keeper
@@ -68,6 +70,7 @@ class House:
         self.queue = open_queue(lambda: self.settings.queue)
         self.budgets: Budgets | None = None
         self.peers = Peers(home.peers)
+        self.devices = Devices(home.devices)
         self.listener: Listener | None = None
         self.gateway: Gateway | None = None
         self.conversations: Conversations | None = None
@@ -194,7 +197,12 @@ class House:
 
     def _judge_settings(self) -> None:
         now = self.settings
-        self.board.find("settings", *now.findings, *plain_secrets(now), *leave_findings(now))
+        findings = [*now.findings, *plain_secrets(now), *leave_findings(now)]
+        self.board.find("settings", *findings)
+        told = {finding.id for finding in findings}
+        loose = security_findings(self.home, now)
+        grave = [one for one in loose if one.severity != "info" and one.id not in told]
+        self.board.find("security", *grave)
 
     def _watched(self) -> tuple[Path, ...]:
         return (self.home.settings, self.home.secrets, self.home.vault)
@@ -327,7 +335,7 @@ class House:
     def _open_window(self) -> None:
         settings = self.settings.api
         if self.port is not None:
-            settings = ApiSettings(host=settings.host, port=self.port, token=settings.token)
+            settings = settings.model_copy(update={"port": self.port})
 
         async def use(url: str) -> None:
             self.url = url

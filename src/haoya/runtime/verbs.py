@@ -19,11 +19,13 @@ from haoya.core.event import Asked, Received
 from haoya.core.message import text_of
 from haoya.policy.principal import Principal
 from haoya.runtime import modelbench, runs
+from haoya.runtime.devices_verbs import DeviceVerbs
 from haoya.runtime.doctor import examine, part_finding
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.house import DOOR, House
 from haoya.runtime.peers_verbs import PeerVerbs
 from haoya.runtime.runs import Row
+from haoya.runtime.security import security_findings
 from haoya.runtime.sharing import queue_row
 
 LINK_SECONDS = 600.0
@@ -52,6 +54,9 @@ class Verbs:
             "peers_list": self.peers_list,
             "peers_invite": self.peers_invite,
             "peers_remove": self.peers_remove,
+            "devices_list": self.devices_list,
+            "devices_add": self.devices_add,
+            "devices_remove": self.devices_remove,
             "models_bench": self.models_bench,
             "runs_list": self.runs_list,
             "runs_show": self.runs_show,
@@ -115,9 +120,12 @@ class Verbs:
             "loop_stall_ms": round(house.watchdog.worst * 1000, 1) if house.watchdog else 0,
         }
 
-    async def doctor(self, _: Mapping[str, Any]) -> Row:
-        """Everything that is not as it should be."""
+    async def doctor(self, given: Mapping[str, Any]) -> Row:
+        """Everything that is not as it should be; with `security`, what stands open."""
         house = self.house
+        if given.get("security"):
+            found = await asyncio.to_thread(security_findings, house.home, house.settings)
+            return {"findings": [msgspec.to_builtins(finding) for finding in found]}
         findings = list(house.board.all_findings())
         for key, health in house.board.health.items():
             if health.state in ("parked", "waiting") and key not in house.board.findings:
@@ -225,6 +233,18 @@ class Verbs:
     async def peers_remove(self, given: Mapping[str, Any]) -> Row:
         """Let a node ask no more."""
         return self._peers().remove(given)
+
+    async def devices_list(self, _: Mapping[str, Any]) -> Row:
+        """The devices that may use the API."""
+        return DeviceVerbs(self.house.devices, self.house.url).list()
+
+    async def devices_add(self, given: Mapping[str, Any]) -> Row:
+        """Let a device use some of the API."""
+        return DeviceVerbs(self.house.devices, self.house.url).add(given, self.house.clock())
+
+    async def devices_remove(self, given: Mapping[str, Any]) -> Row:
+        """Let a device in no more."""
+        return DeviceVerbs(self.house.devices, self.house.url).remove(given)
 
     async def models_bench(self, given: Mapping[str, Any]) -> Row:
         """One measurement of one model."""
