@@ -16,7 +16,7 @@ from haoya.runtime.home import Home
 from haoya.runtime.named import reach_of
 from haoya.runtime.parts import Wanted
 from haoya.runtime.reach import reachable
-from haoya.runtime.secrets import resolve
+from haoya.runtime.secrets import Secrets, origins_of
 
 
 class Contexts:
@@ -28,6 +28,7 @@ class Contexts:
         home: Home,
         board: Board,
         *,
+        secrets: Secrets,
         clock: Callable[[], float],
         egress: Callable[[], Egress],
         blobs: Blobs,
@@ -38,6 +39,7 @@ class Contexts:
         call: Call,
     ) -> None:
         self._home, self._board = home, board
+        self._secrets = secrets
         self._clock, self._egress = clock, egress
         self._blobs, self._queue = blobs, queue
         self._gateway, self._gate = gateway, gate
@@ -57,12 +59,13 @@ class Contexts:
         if part.kind == "channel" and part.name != DOOR:
             cursor = await self._gateway().journal.cursor(part.name)
         tools = part.kind == "tools"
+        origins = origins_of(part.kind, part.settings)
         return Context(
             name=part.name,
             state=state,
             clock=self._clock,
             http=self._egress().client(part.key, *reach_of(part)),
-            secret=lambda value: resolve(self._home, value),
+            secret=lambda value: self._secrets.resolve(value, origins),
             blobs=self._blobs,
             cursor=cursor,
             alive=lambda: self._board.heard(part.key),
