@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""All processes that a program started: what they take, and their end."""
+
+import contextlib
+import os
+import signal
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Tree:
+    """The processes below this one. `inside` of a process namespace these are all there are."""
+
+    def __init__(self, *, inside: bool) -> None:
+        self.inside = inside
+        self.used = 0
+        self.ended: dict[int, int] = {}
+
+    def beyond(self, memory: int, processes: int) -> str:
+        """The bound that is passed, if any: bytes of memory, number of processes."""
+        pids = self.pids()
+        if not self.inside and len(pids) > processes:
+            return "processes"  # in namespaces the kernel itself refuses more
+        self.used = sum(map(_resident, pids)) + self._files()
+        if self.used > memory:  # pages that several share were counted several times
+            self.used = sum(map(_proportional, pids)) + self._files()
+        return "memory" if self.used > memory else ""
+
+    def pids(self) -> list[int]:
+        """Everyone but this process itself."""
+        everyone = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        if self.inside:
+            return [pid for pid in everyone if pid != 1]
+        parents = {pid: _parent(pid) for pid in everyone}
+        known = {os.getpid()}
+        while more := {pid for pid, parent in parents.items() if parent in known} - known:
+            known |= more
+        return sorted(known - {os.getpid()})
+
+    def reap(self) -> bool:
+        """Take note of who has ended; whether anybody is left."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    return True
+                self.ended[pid] = os.waitstatus_to_exitcode(status)
+        return False
+
+    def end(self) -> None:
+        """Kill everyone; returns when nobody is left."""
+        while self.reap():
+            if self.inside:
+                os.kill(-1, signal.SIGKILL)
+            else:
+                self._kill()
+            with contextlib.suppress(ChildProcessError):
+                pid, status = os.waitpid(-1, 0)
+                self.ended[pid] = os.waitstatus_to_exitcode(status)
+
+    def _kill(self) -> None:
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # who is stopped starts nobody else
+            for pid in self.pids():
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+
+    def _files(self) -> int:
+        """Bytes of files in memory."""
+        if not self.inside:
+            return 0
+        room = os.statvfs("/dev/shm")
+        return (room.f_blocks - room.f_bfree) * room.f_frsize
+
+
+def _resident(pid: int) -> int:
+    words = _read(pid, "statm").split()
+    return int(words[1]) * PAGE if len(words) > 1 else 0
+
+
+def _proportional(pid: int) -> int:
+    for line in _read(pid, "smaps_rollup").splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _parent(pid: int) -> int:
+    words = _read(pid, "stat").rpartition(")")[2].split()
+    return int(words[1]) if len(words) > 1 else 0
+
+
+def _read(pid: int, name: str) -> str:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/{name}") as file:
+        return file.read()
+    return ""
