@@ -19,6 +19,7 @@ from haoya.runtime.asks import Asks
 from haoya.runtime.blobs import LentBlobs
 from haoya.runtime.board import Board
 from haoya.runtime.budgets import Budgets
+from haoya.runtime.confinement import Confinement
 from haoya.runtime.contexts import Contexts
 from haoya.runtime.conversations import Conversations, Mind
 from haoya.runtime.door import DOOR, attend, door
@@ -74,6 +75,7 @@ class House:
         self.window_open = asyncio.Event()
         self.codes: dict[str, float] = {}
         self._api: asyncio.Task[None] | None = None
+        self.sandbox = Confinement(self.board)
         self.contexts = Contexts(
             home,
             self.board,
@@ -84,6 +86,7 @@ class House:
             gateway=self._gateway,
             gate=self.gate,
             memory=lambda: self.memory,
+            sandbox=self.sandbox,
             call=self._verb,
         )
 
@@ -97,6 +100,7 @@ class House:
                 self.tasks = tasks
                 with contextlib.suppress(OSError):  # the journal says what is wrong, and waits
                     self.home.prepare()
+                tasks.create_task(self.sandbox.live())
                 self._judge_settings()
                 entrance = Parts(self.board, self.contexts.of, {"channel": self._converse}, tasks)
                 await entrance.apply([door(self.home)])

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import signal
+from pathlib import Path
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -28,7 +29,8 @@ class Tree:
 
     def pids(self) -> list[int]:
         """Everyone but this process itself."""
-        everyone = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        with os.scandir("/proc") as entries:
+            everyone = [int(entry.name) for entry in entries if entry.name.isdigit()]
         if self.inside:
             return [pid for pid in everyone if pid != 1]
         parents = {pid: _parent(pid) for pid in everyone}
@@ -90,6 +92,7 @@ def _parent(pid: int) -> int:
 
 
 def _read(pid: int, name: str) -> str:
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/{name}") as file:
-        return file.read()
-    return ""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text("ascii", "replace")
+    except OSError:  # it ended meanwhile
+        return ""

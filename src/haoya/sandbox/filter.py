@@ -140,14 +140,17 @@ def _allow() -> Step:
     return (_RETURN, 0, 0, _ALLOW)
 
 
-def install(code: "Loaded") -> None:
-    """Put the filter on this process and all it starts; never to be taken off."""
-    call("seccomp", 1, 0, code.words)
-
-
 class Loaded:
-    """A program in memory, as seccomp(2) wants it: a `struct sock_fprog`."""
+    """A filter in memory, as seccomp(2) wants it: a `struct sock_fprog`."""
 
     def __init__(self, code: bytes) -> None:
         self._code = ctypes.create_string_buffer(code, len(code))
-        self.words = struct.pack("=H6xQ", len(code) // 8, ctypes.addressof(self._code))
+        self._words = struct.pack("=H6xQ", len(code) // 8, ctypes.addressof(self._code))
+
+    def install(self) -> None:
+        """Put it on this process and all that it starts; never to be taken off."""
+        call("seccomp", 1, 0, self._words)
+
+
+FILTERS = {loopback: Loaded(program(loopback=loopback)) for loopback in (False, True)}
+"""Both, made once: whoever is forked has them."""

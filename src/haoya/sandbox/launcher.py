@@ -3,7 +3,6 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import haoya
 from haoya.core.errors import Unready
-from haoya.sandbox.order import MOUNTS
 
 SEND_SECONDS = 10.0
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from haoya.sandbox.zygote import main; main()"
@@ -27,14 +25,15 @@ class Launcher:
 
     async def launch(self, header: bytes, fds: Sequence[int]) -> None:
         """Have a keeper forked that gets these descriptors, the first a socket to it."""
-        for fresh in (False, True):
-            line = self._open(fresh=fresh)
+        line = self._line or self._open()
+        for _ in range(2):
             try:
                 async with asyncio.timeout(SEND_SECONDS):
                     await _send(line, header, fds)
                 return
             except (BrokenPipeError, ConnectionResetError):
-                continue
+                # The zygote died; another start may have begun a new one meanwhile.
+                line = self._open() if self._line in (line, None) else self._line
             except TimeoutError:
                 break
         raise Unready("the sandbox's launcher does not answer; restart haoya")
@@ -53,9 +52,7 @@ class Launcher:
         """The zygote's process, 0 where none was needed yet."""
         return self._process.pid if self._process else 0
 
-    def _open(self, *, fresh: bool) -> socket.socket:
-        if self._line and not fresh:
-            return self._line
+    def _open(self) -> socket.socket:
         self.close()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setblocking(False)
@@ -95,5 +92,3 @@ async def writable(fd: int) -> None:
         await ready
     finally:
         loop.remove_writer(fd)
-
-

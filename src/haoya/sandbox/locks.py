@@ -101,5 +101,5 @@ def limit(*, memory: int, file: int, processes: int) -> None:
         wanted[resource.RLIMIT_NPROC] = processes
     for name, most in wanted.items():
         hard = resource.getrlimit(name)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(name, (most, most))
+        lower = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(name, (lower, lower))

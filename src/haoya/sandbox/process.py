@@ -61,7 +61,9 @@ class Running:
             async with asyncio.timeout(START_SECONDS):
                 await self._started
         except TimeoutError:
-            raise Unready("the sandbox takes too long to start a program", trouble="timeout") from None
+            raise Unready(
+                "the sandbox takes too long to start a program", trouble="timeout"
+            ) from None
         if math.isfinite(self._bounds.seconds):
             self._alarm = self._loop.call_later(self._bounds.seconds, self._too_long)
 
@@ -145,7 +147,7 @@ class Running:
     def _hear(self) -> None:
         """News from the keeper, perhaps with a socket."""
         try:
-            data, fds, *_ = socket.recv_fds(self._control, READ_BYTES, 4)
+            data, fds, *_ = socket.recv_fds(self._control, READ_BYTES, 4, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError:
@@ -166,7 +168,7 @@ class Running:
             _settle(self._started, None)
         elif news.kind == "missing":
             cure = "name a program of the system's, or lend what it needs with a mount"
-            _fail(self._started, ConfigError(f"the sandbox lacks {news.text}", cure=cure))
+            _fail(self._started, ConfigError(f"{news.text} (as seen in the sandbox)", cure=cure))
         elif news.kind == "unable":
             _fail(self._started, Unready(f"the sandbox cannot run programs: {news.text}"))
         elif news.kind == "ended":

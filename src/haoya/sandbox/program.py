@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The last steps before a program runs: give up everything, then become it."""
 
+import errno
 import os
 import signal
 from typing import NoReturn
 
-from haoya.sandbox import filter as seccomp
+from haoya.sandbox.filter import FILTERS
 from haoya.sandbox.locks import READ, WRITE, WRITE_FILE, Landlock, give_up_privileges, limit
 from haoya.sandbox.order import PROXY_PORT, News, Order
 from haoya.sandbox.root import DEVICES, ETC, SYSTEM
@@ -13,34 +14,31 @@ from haoya.sandbox.root import DEVICES, ETC, SYSTEM
 HEADROOM = 2
 """How far the kernel lets one process go beyond the bound on memory before the keeper looks."""
 
+_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)
+"""By Python, and by the zygote."""
+
 
 def become(order: Order, streams: list[int], tell: int) -> NoReturn:
     """Turn this process into the program; why that failed is written to `tell`."""
     try:
         os.setsid()
-        for number in signal.valid_signals():
-            if number not in (signal.SIGKILL, signal.SIGSTOP):
-                signal.signal(number, signal.SIG_DFL)  # Python ignores two, and programs inherit it
+        for number in _IGNORED:  # a program inherits what is ignored
+            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.umask(0o022)
         for number, stream in enumerate(_above(streams)):
             os.dup2(stream, number)
         tell = os.dup2(tell, 3, inheritable=False) if tell != 3 else 3
         os.closerange(4, os.sysconf("SC_OPEN_MAX"))
-        _enter(order)
         limit(
             memory=order.memory * HEADROOM,
             file=order.file,
             processes=order.processes + 1 if order.level == "namespaces" else 0,
         )
         lock(order)
-        os.execvpe(order.argv[0], order.argv, order.environment)
-    except FileNotFoundError as error:
-        fault = News("missing", f"{error.filename or order.argv[0]}: {error.strerror}")
-    except (NotADirectoryError, PermissionError) as error:
-        fault = News("missing", f"{error.filename or order.argv[0]}: {error.strerror}")
+        fault = _exec(order)
     except OSError as error:
-        fault = News("unable", f"{error.filename or order.argv[0]}: {error.strerror}")
+        fault = News("unable", f"{error.filename or 'start'}: {error.strerror}")
     os.write(tell, fault.encode())
     os._exit(127)
 
@@ -61,17 +59,23 @@ def lock(order: Order) -> None:
         files.allow(path, READ | (WRITE if writable else 0))
     for name in DEVICES:
         files.allow(f"/dev/{name}", READ | WRITE_FILE)
-    code = seccomp.Loaded(seccomp.program(loopback=order.egress))
     give_up_privileges()
     files.enforce()
-    seccomp.install(code)
+    FILTERS[order.egress].install()
 
 
-def _enter(order: Order) -> None:
+def _exec(order: Order) -> News:
+    """Become it; returns only where that cannot be."""
     try:
         os.chdir(order.folder)
     except OSError as error:
-        raise FileNotFoundError(error.errno, error.strerror, order.folder) from error
+        return News("missing", f"the folder {order.folder}: {error.strerror}")
+    try:
+        os.execvpe(order.argv[0], order.argv, order.environment)
+    except OSError as error:
+        ours = error.errno in (errno.EAGAIN, errno.ENOMEM)
+        kind = "unable" if ours else "missing"
+        return News(kind, f"the program {order.argv[0]}: {error.strerror}")
 
 
 def _above(streams: list[int]) -> list[int]:

@@ -92,7 +92,7 @@ class _End:
         try:
             data = self._line.recv(65536)
         except BlockingIOError:
-            return
+            return None
         except OSError:
             return self.close()
         if not data:
@@ -113,7 +113,7 @@ class _End:
         try:
             sent = self._line.send(self._waiting) if self._waiting else 0
         except BlockingIOError:
-            return
+            return None
         except OSError:
             return self.close()
         paused = len(self._waiting) >= HIGH_BYTES

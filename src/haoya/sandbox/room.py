@@ -20,6 +20,9 @@ from haoya.sandbox.root import CLOSED
 
 LEVELS: tuple[Level, ...] = ("namespaces", "landlock")
 START_SECONDS = 20.0
+RETRY_SECONDS = 600.0
+"""Until a machine that allowed nothing is tried again: its owner may have changed it."""
+
 MIB = 1024 * 1024
 
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
@@ -42,7 +45,8 @@ class Room:
     """The port `Sandbox`. `weaknesses` says why it is not the strongest level, in words."""
 
     def __init__(self, level: Level, launcher: Launcher, weaknesses: Sequence[str]) -> None:
-        self._level, self._launcher = level, launcher
+        self._level: Level = level
+        self._launcher = launcher
         self.weaknesses = tuple(weaknesses)
 
     @property
@@ -78,7 +82,8 @@ async def open_sandbox(levels: Sequence[Level] = LEVELS) -> AsyncGenerator[Room]
         else:
             raise Unready(
                 f"no program can be run safely on this machine ({'; '.join(weaknesses)}); "
-                "allow unprivileged user namespaces, or use Linux 5.13 or newer with Landlock"
+                "allow unprivileged user namespaces, or use Linux 5.13 or newer with Landlock",
+                retry_after=RETRY_SECONDS,
             )
         yield room
     finally:
@@ -145,7 +150,7 @@ def _lent(program: Program, held: ExitStack) -> tuple[list[Lent], list[int]]:
         found = os.fstat(fd)
         if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
             raise ConfigError(f"{mount.path} is no folder or file", cure="lend the folder above it")
-        real = os.readlink(f"/proc/self/fd/{fd}")
+        real = str(Path(f"/proc/self/fd/{fd}").readlink())
         at = str(PurePosixPath(mount.at))
         lent.append(Lent(real, at, mount.writable, found.st_dev, found.st_ino))
         sources.append(fd)
