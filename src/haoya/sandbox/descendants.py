@@ -93,6 +93,6 @@ def _parent(pid: int) -> int:
 
 def _read(pid: int, name: str) -> str:
     try:
-        return Path(f"/proc/{pid}/{name}").read_text("ascii", "replace")
+        return Path(f"/proc/{pid}/{name}").read_bytes().decode("utf-8", "replace")
     except OSError:  # it ended meanwhile
         return ""

@@ -5,6 +5,7 @@ In namespaces it is process 1 of its own: whatever the program started dies with
 kernel kills it when the zygote is gone. It ends as well when its line to the daemon does.
 """
 
+import contextlib
 import os
 import resource
 import select
@@ -96,7 +97,8 @@ class Keeper:
             socket.send_fds(self._control, [News("listening").encode()], [listener.fileno()])
 
     def _say(self, news: News) -> None:
-        self._control.sendall(news.encode())
+        with contextlib.suppress(BrokenPipeError):  # the daemon does not listen any more
+            self._control.sendall(news.encode())
 
 
 def _line(control: socket.socket) -> bytes:

@@ -2,8 +2,8 @@
 """A small process that forks keepers for the daemon.
 
 It was started from nothing, so no keeper inherits anything of the daemon's: no memory, no secrets,
-no files, no threads. Standard library only, one thread, and it ends with its socket:
-`python -I -S -c "…; main()" FD`.
+no files, no threads. One thread, standard library only, and all of it imported beforehand: a keeper
+cannot see the library any more. It ends with its socket.
 """
 
 import array
@@ -115,7 +115,9 @@ class Zygote:
                 prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
                 Keeper(control, streams, clones).run()
                 status = 0
-        finally:
+        finally:  # whatever happens, this process never goes on as a second zygote
+            if fault := sys.exc_info()[1]:
+                sys.__excepthook__(type(fault), fault, fault.__traceback__)
             os._exit(status)
 
 
