@@ -20,8 +20,8 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/
 """Where the system's programs are; every user of the machine may read them."""
 
 ETC = (
-    "alternatives", "ca-certificates", "crypto-policies", "fonts", "ld.so.cache", "localtime",
-    "mime.types", "pki/ca-trust", "pki/tls/certs", "ssl/certs", "ssl/openssl.cnf", "terminfo",
+    "alternatives", "crypto-policies", "fonts", "ld.so.cache", "localtime", "pki/ca-trust",
+    "pki/tls/certs", "ssl/certs", "ssl/openssl.cnf",
 )  # fmt: skip
 """The little of /etc that programs need: no accounts, no host names, no keys."""
 
