@@ -158,11 +158,11 @@ def test_writing_to_a_program_that_ended_says_so(opened: Open) -> None:
 
 def test_a_writer_is_let_go_when_the_program_ends(opened: Open) -> None:
     async def go() -> None:
-        async with opened() as sandbox:
-            async with sandbox.start(Program(argv=("sleep", "0.3"))) as process:
-                with pytest.raises(Unready):
-                    async with asyncio.timeout(20):
-                        await process.write(b"x" * 10_000_000)
+        program = Program(argv=("sleep", "0.3"))
+        async with opened() as sandbox, sandbox.start(program) as process:
+            with pytest.raises(Unready):
+                async with asyncio.timeout(20):
+                    await process.write(b"x" * 10_000_000)
 
     asyncio.run(go())
 
@@ -252,9 +252,7 @@ def test_many_words_and_a_large_environment_arrive(opened: Open) -> None:
             words = ["x" * 1000] * 900
             environment = {f"N{number}": "y" * 1000 for number in range(500)}
             script = "echo $# $N499 | wc -c"
-            done = await run(
-                sandbox, "sh", "-c", script, "sh", *words, environment=environment
-            )
+            done = await run(sandbox, "sh", "-c", script, "sh", *words, environment=environment)
             assert int(done.text) == 1005
 
     asyncio.run(go())

@@ -14,6 +14,7 @@ class Tree:
 
     def __init__(self, *, inside: bool) -> None:
         self.inside = inside
+        self.group = 0
         self.used = 0
         self.ended: dict[int, int] = {}
 
@@ -54,13 +55,16 @@ class Tree:
         while self.reap():
             if self.inside:
                 os.kill(-1, signal.SIGKILL)
-            else:
+            elif self.group:
                 self._kill()
             with contextlib.suppress(ChildProcessError):
                 pid, status = os.waitpid(-1, 0)
                 self.ended[pid] = os.waitstatus_to_exitcode(status)
 
     def _kill(self) -> None:
+        """First the program's own group, at one blow; then whoever has left it."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.group, signal.SIGKILL)
         for number in (signal.SIGSTOP, signal.SIGKILL):  # who is stopped starts nobody else
             for pid in self.pids():
                 with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -65,6 +65,7 @@ class Keeper:
         child = os.fork()
         if not child:
             become(self._order, self._streams, tell)
+        self._tree.group = child
         os.close(tell)
         for fd in (*self._streams, *self._clones):
             os.close(fd)

@@ -89,16 +89,15 @@ def give_up_privileges() -> None:
 
 
 def limit(*, memory: int, file: int, processes: int) -> None:
-    """The kernel's own bounds on each process. `processes` 0 sets none (see `keeper`)."""
+    """The kernel's own bounds. It does not count root's processes; a keeper does."""
     wanted = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: file,
         resource.RLIMIT_DATA: memory,
         resource.RLIMIT_NOFILE: FILES,
         resource.RLIMIT_MEMLOCK: 1 << 20,
+        resource.RLIMIT_NPROC: processes,
     }
-    if processes:
-        wanted[resource.RLIMIT_NPROC] = processes
     for name, most in wanted.items():
         hard = resource.getrlimit(name)[1]
         lower = most if hard == resource.RLIM_INFINITY else min(most, hard)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The last steps before a program runs: give up everything, then become it."""
 
+import contextlib
 import errno
 import os
 import signal
+from pathlib import Path
 from typing import NoReturn
 
 from haoya.sandbox.filter import FILTERS
@@ -33,7 +35,7 @@ def become(order: Order, streams: list[int], tell: int) -> NoReturn:
         limit(
             memory=order.memory * HEADROOM,
             file=order.file,
-            processes=order.processes + 1 if order.level == "namespaces" else 0,
+            processes=order.processes + _already(order.level),
         )
         lock(order)
         fault = _exec(order)
@@ -62,6 +64,20 @@ def lock(order: Order) -> None:
     give_up_privileges()
     files.enforce()
     FILTERS[order.egress].install()
+
+
+def _already(level: str) -> int:
+    """How many count against the kernel's bound on processes before the program starts one: in a
+    user namespace its keeper, else all tasks of this user's."""
+    if level == "namespaces":
+        return 1
+    mine, count = os.geteuid(), 0
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and entry.stat().st_uid == mine:
+                    count += Path(entry.path, "task").stat().st_nlink - 2
+    return count
 
 
 def _exec(order: Order) -> News:

@@ -67,11 +67,12 @@ def build(order: Order, clones: list[int]) -> None:
     _system(base, system)
     _etc(base, etc)
     _scratch(base, order.memory)
+    ours = {os.stat(name, dir_fd=base).st_dev for name in (".", "tmp")}
     _devices(base, devices)
     _processes(base)
     for one, mount in sorted(zip(order.mounts, lent, strict=True), key=lambda pair: pair[0].at):
         set_mount(mount, PRIVATE if one.writable else READ_ONLY)
-        attach(mount, base, _place(base, one.at, mount))
+        attach(mount, base, _place(base, ours, one.at, mount))
     os.fchdir(base)
     call("pivot_root", b".\0", b".\0")
     call("umount2", b".\0", kernel.MNT_DETACH)  # the old root lay over the new one
@@ -132,7 +133,7 @@ def _system(base: int, trees: dict[str, int | str | None]) -> None:
         if isinstance(tree, str):
             os.symlink(tree, name, dir_fd=base)
         elif tree is not None:
-            _folders(base, name)
+            _folders(base, {os.fstat(base).st_dev}, name)
             set_mount(tree, READ_ONLY)
             attach(tree, base, name)
             os.close(tree)
@@ -147,7 +148,7 @@ def _etc(base: int, trees: dict[str, int | str | None]) -> None:
     for name, tree in trees.items():
         if isinstance(tree, int):
             set_mount(tree, READ_ONLY)
-            attach(tree, base, _place(base, f"/etc/{name}", tree))
+            attach(tree, base, _place(base, {os.fstat(base).st_dev}, f"/etc/{name}", tree))
             os.close(tree)
 
 
@@ -187,16 +188,16 @@ def _processes(base: int) -> None:
     os.close(proc)
 
 
-def _place(base: int, at: str, mount: int) -> str:
-    """Make the place for a mount, on our own file system only; its path below the root."""
+def _place(base: int, ours: set[int], at: str, mount: int) -> str:
+    """Make the place for a mount, on file systems of `ours` only; its path below the root."""
     name = at.strip("/")
     with contextlib.suppress(OSError), Opened(base, name):
         return name
     try:
         parent, _, last = name.rpartition("/")
-        _folders(base, parent)
+        _folders(base, ours, parent)
         if stat.S_ISDIR(os.fstat(mount).st_mode):
-            _folders(base, name)
+            _folders(base, ours, name)
         else:
             with Opened(base, parent or ".") as folder:
                 os.close(os.open(last, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder))
@@ -205,13 +206,12 @@ def _place(base: int, at: str, mount: int) -> str:
     return name
 
 
-def _folders(base: int, name: str) -> None:
-    """Make a folder and those above it, following no symlink, below our own root only."""
-    device = os.fstat(base).st_dev
+def _folders(base: int, ours: set[int], name: str) -> None:
+    """Make a folder and those above it, following no symlink, on file systems of our own only."""
     here = os.dup(base)
     try:
         for part in filter(None, name.split("/")):
-            if os.fstat(here).st_dev == device:
+            if os.fstat(here).st_dev in ours:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(part, 0o755, dir_fd=here)
             below = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=here)
