@@ -59,6 +59,8 @@ class Keeper:
             build(self._order, self._clones)
         else:
             prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+            # The zygote is gone: as if the daemon had said so.
+            signal.signal(signal.SIGTERM, lambda *_: self._control.shutdown(socket.SHUT_RD))
         if self._order.egress:
             self._listen()
         ready, tell = os.pipe()

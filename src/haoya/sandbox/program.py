@@ -8,7 +8,9 @@ import signal
 from pathlib import Path
 from typing import NoReturn
 
+from haoya.sandbox import kernel
 from haoya.sandbox.filter import FILTERS
+from haoya.sandbox.kernel import prctl
 from haoya.sandbox.locks import READ, WRITE, WRITE_FILE, Landlock, give_up_privileges, limit
 from haoya.sandbox.order import PROXY_PORT, News, Order
 from haoya.sandbox.root import DEVICES, ETC, SYSTEM
@@ -16,15 +18,16 @@ from haoya.sandbox.root import DEVICES, ETC, SYSTEM
 HEADROOM = 2
 """How far the kernel lets one process go beyond the bound on memory before the keeper looks."""
 
-_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)
-"""By Python, and by the zygote."""
+_CHANGED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM)
+"""Ignored by Python or the zygote, or caught by the keeper."""
 
 
 def become(order: Order, streams: list[int], tell: int) -> NoReturn:
     """Turn this process into the program; why that failed is written to `tell`."""
     try:
+        prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         os.setsid()
-        for number in _IGNORED:  # a program inherits what is ignored
+        for number in _CHANGED:  # a program inherits what is ignored
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.umask(0o022)

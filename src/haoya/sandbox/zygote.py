@@ -112,7 +112,8 @@ class Zygote:
                         os.setgroups([])
                     os.setresgid(ME, ME, ME)
                     os.setresuid(ME, ME, ME)
-                prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+                # In namespaces a keeper's death is everyone's; elsewhere it must end them first.
+                prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL if apart else signal.SIGTERM)
                 Keeper(control, streams, clones).run()
                 status = 0
         finally:  # whatever happens, this process never goes on as a second zygote
