@@ -10,6 +10,7 @@ import pytest
 
 from haoya.core.errors import ConfigError
 from haoya.core.sandbox import Level, Mount, Program
+from haoya.sandbox.room import open_sandbox
 from tests.sandbox.conftest import Open
 from tests.sandbox.running import sh
 
@@ -168,5 +169,25 @@ def test_tmp_is_empty_each_time(opened: Open) -> None:
             for _ in range(2):
                 done = await sh(sandbox, "ls -A; echo x > x; ls")
                 assert (done.text, done.ended.status) == ("x\n", 0)
+
+    asyncio.run(go())
+
+
+def test_what_is_private_is_lent_to_nobody(tmp_path: Path, level: Level) -> None:
+    home = tmp_path / "home"
+    (home / "workspace").mkdir(parents=True)
+    (home / "keys").mkdir()
+    (home / "keys" / "one").write_text("secret")
+    (tmp_path / "link").symlink_to(home / "keys")
+
+    async def go() -> None:
+        async with open_sandbox((level,), private=(home / "keys",)) as sandbox:
+            for path in (home, tmp_path, home / "keys", home / "keys" / "one", tmp_path / "link"):
+                mount = (lend(path, "/work"),)
+                with pytest.raises(ConfigError):
+                    async with sandbox.start(Program(argv=("true",), mounts=mount)):
+                        pass
+            done = await sh(sandbox, "true", mounts=(lend(home / "workspace", "/work"),))
+            assert done.ended.status == 0
 
     asyncio.run(go())

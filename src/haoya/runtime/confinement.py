@@ -3,10 +3,12 @@
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 from haoya.core.errors import Unready
 from haoya.core.sandbox import Level, Process, Program
 from haoya.runtime.board import Board, State
+from haoya.runtime.home import Home
 from haoya.runtime.settings import Finding
 from haoya.runtime.supervisor import supervise
 from haoya.sandbox.room import Room, open_sandbox
@@ -18,14 +20,15 @@ SETTLE_SECONDS = 20.0
 class Confinement:
     """The sandbox that is open now, for parts that outlive its reopening."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, home: Home, board: Board) -> None:
+        self._home, self._board = home, board
         self._room: Room | None = None
         self._looked = asyncio.Event()
 
     async def live(self) -> None:
         """Keep it open until cancelled, and say how strong it is."""
-        await supervise(KEY, open_sandbox, self._use, self._report)
+        own = private(self._home)
+        await supervise(KEY, lambda: open_sandbox(private=own), self._use, self._report)
 
     async def settled(self) -> None:
         """Wait until it is known whether programs can be run here."""
@@ -65,9 +68,18 @@ class Confinement:
             self._looked.set()
 
 
+def private(home: Home) -> tuple[Path, ...]:
+    """What of the home is lent to no program, whoever asks: keys, settings, what was said."""
+    journal = (home.journal / f"journal.db{end}" for end in ("", "-wal", "-shm"))
+    return (
+        *(home.settings, home.secrets, home.token, home.peers, home.last_good, home.blobs),
+        *(home.folder / "run", home.folder / "backups", *journal),
+    )
+
+
 def findings(room: Room) -> list[Finding]:
     """What the owner should know about the level that this machine allows."""
-    if not room.weaknesses:
+    if room.level == "namespaces":
         return []
     return [
         Finding(
@@ -76,8 +88,8 @@ def findings(room: Room) -> list[Finding]:
             section=KEY,
             message=(
                 f"programs are kept in by {room.level} alone, which hides less: they see the names "
-                "of files and processes, and have no way out to a proxy "
-                f"({'; '.join(room.weaknesses)})"
+                "of files and processes, and have no way out to a proxy"
+                + "".join(f" ({weakness})" for weakness in room.weaknesses)
             ),
             cure="allow unprivileged user namespaces on this machine: see docs/security/sandbox.md",
         )

@@ -75,7 +75,7 @@ class House:
         self.window_open = asyncio.Event()
         self.codes: dict[str, float] = {}
         self._api: asyncio.Task[None] | None = None
-        self.sandbox = Confinement(self.board)
+        self.sandbox = Confinement(home, self.board)
         self.contexts = Contexts(
             home,
             self.board,

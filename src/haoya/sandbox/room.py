@@ -2,10 +2,12 @@
 """Opening the sandbox: which level this machine allows, and starting programs in it."""
 
 import asyncio
+import math
 import os
 import shutil
 import socket
 import stat
+import sys
 import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
@@ -44,9 +46,15 @@ PROXIES = {
 class Room:
     """The port `Sandbox`. `weaknesses` says why it is not the strongest level, in words."""
 
-    def __init__(self, level: Level, launcher: Launcher, weaknesses: Sequence[str]) -> None:
+    def __init__(
+        self,
+        level: Level,
+        launcher: Launcher,
+        weaknesses: Sequence[str] = (),
+        private: Sequence[Path] = (),
+    ) -> None:
         self._level: Level = level
-        self._launcher = launcher
+        self._launcher, self._private = launcher, tuple(path.resolve() for path in private)
         self.weaknesses = tuple(weaknesses)
 
     @property
@@ -56,20 +64,25 @@ class Room:
 
     def start(self, program: Program) -> AbstractAsyncContextManager[Process]:
         """Run it; leaving ends it, with all it started."""
-        return _started(self._launcher, self._level, program)
+        return _started(self._launcher, self._level, program, self._private)
 
 
 @asynccontextmanager
-async def open_sandbox(levels: Sequence[Level] = LEVELS) -> AsyncGenerator[Room]:
+async def open_sandbox(
+    levels: Sequence[Level] = LEVELS, *, private: Sequence[Path] = ()
+) -> AsyncGenerator[Room]:
     """The strongest of `levels` that works on this machine, proven by running a program in it.
 
-    Raises `Unready` where none does: there is no way to run a program without being kept in.
+    What is `private` is lent to nobody, nor is anything that holds it. Raises `Unready` where no
+    level works: there is no way to run a program without keeping it in.
     """
+    if sys.platform != "linux":
+        raise Unready(f"no program can be run safely on {sys.platform} yet", retry_after=math.inf)
     launcher = Launcher()
     weaknesses: list[str] = []
     try:
         for level in levels:
-            room = Room(level, launcher, weaknesses)
+            room = Room(level, launcher, weaknesses, private)
             try:
                 async with room.start(Program(argv=("true",))) as process:
                     ended = await process.wait()
@@ -91,10 +104,12 @@ async def open_sandbox(levels: Sequence[Level] = LEVELS) -> AsyncGenerator[Room]
 
 
 @asynccontextmanager
-async def _started(launcher: Launcher, level: Level, program: Program) -> AsyncGenerator[Process]:
+async def _started(
+    launcher: Launcher, level: Level, program: Program, private: Sequence[Path]
+) -> AsyncGenerator[Process]:
     _check(program, level)
     with ExitStack() as held:
-        lent, sources = _lent(program, held)
+        lent, sources = _lent(program, private, held)
         order = _order(program, level, lent)
         if level != "namespaces":
             order = _in_place(order, held)
@@ -133,7 +148,9 @@ def _check(program: Program, level: Level) -> None:
         raise ConfigError(f"there is no proxy at {program.egress}", cure="start the proxy first")
 
 
-def _lent(program: Program, held: ExitStack) -> tuple[list[Lent], list[int]]:
+def _lent(
+    program: Program, private: Sequence[Path], held: ExitStack
+) -> tuple[list[Lent], list[int]]:
     """The mounts with an open descriptor each: what is looked at here is what will be lent."""
     lent: list[Lent] = []
     sources: list[int] = []
@@ -150,9 +167,15 @@ def _lent(program: Program, held: ExitStack) -> tuple[list[Lent], list[int]]:
         found = os.fstat(fd)
         if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
             raise ConfigError(f"{mount.path} is no folder or file", cure="lend the folder above it")
-        real = str(Path(f"/proc/self/fd/{fd}").readlink())
+        real = Path(f"/proc/self/fd/{fd}").readlink()
+        for closed in private:
+            if closed.is_relative_to(real) or real.is_relative_to(closed):
+                raise ConfigError(
+                    f"{mount.path} is lent to no program: haoya's own {closed.name} lies there",
+                    cure="lend a folder of its own, such as the workspace",
+                )
         at = str(PurePosixPath(mount.at))
-        lent.append(Lent(real, at, mount.writable, found.st_dev, found.st_ino))
+        lent.append(Lent(str(real), at, mount.writable, found.st_dev, found.st_ino))
         sources.append(fd)
     return lent, sources
 

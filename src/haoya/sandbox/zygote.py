@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from haoya.sandbox import kernel
@@ -38,8 +39,8 @@ class Zygote:
 
     def __init__(self, orders: socket.socket) -> None:
         self._orders = orders
-        self._root = os.geteuid() == 0
-        self._owner = _mapping() if self._root else 0
+        self._root = os.geteuid() == 0 and _known(NOBODY)
+        self._owner = -1
 
     def run(self) -> None:
         """Serve orders one after the other."""
@@ -72,6 +73,7 @@ class Zygote:
         clones: list[int] = []
         try:
             if apart and self._root:
+                self._owner = self._owner if self._owner >= 0 else _mapping()
                 for fd, writable in zip(fds[3:], header[2:], strict=False):
                     clones.append(lend(fd, self._owner, writable=bool(writable)))
             go, let_go = os.pipe()
@@ -120,6 +122,13 @@ class Zygote:
             if fault := sys.exc_info()[1]:
                 sys.__excepthook__(type(fault), fault, fault.__traceback__)
             os._exit(status)
+
+
+def _known(user: int) -> bool:
+    """Whether there is such a user where we are: root of a container may be the only one."""
+    lines = Path("/proc/self/uid_map").read_text("ascii").splitlines()
+    spans = [tuple(map(int, line.split())) for line in lines]
+    return any(first <= user < first + count for first, _, count in spans)
 
 
 def _mapping() -> int:
