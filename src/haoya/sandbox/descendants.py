@@ -14,19 +14,26 @@ class Tree:
 
     def __init__(self, *, inside: bool) -> None:
         self.inside = inside
-        self.group = 0
+        self.unbounded = not inside and os.geteuid() == 0
+        """The kernel bounds the number of everybody's processes but root's."""
+        self.group = self._tasks = 0
         self.used = 0
         self.ended: dict[int, int] = {}
 
     def beyond(self, memory: int, processes: int) -> str:
         """The bound that is passed, if any: bytes of memory, number of processes."""
         pids = self.pids()
+        self._tasks = _tasks() if self.unbounded else 0
         if not self.inside and len(pids) > processes:
             return "processes"  # in namespaces the kernel itself refuses more
         self.used = sum(map(_resident, pids)) + self._files()
         if self.used > memory:  # pages that several share were counted several times
             self.used = sum(map(_proportional, pids)) + self._files()
         return "memory" if self.used > memory else ""
+
+    def grew(self, processes: int) -> bool:
+        """Whether the machine has so many more tasks than at the last look: cheap to ask."""
+        return self.unbounded and _tasks() > self._tasks + processes
 
     def pids(self) -> list[int]:
         """Everyone but this process itself."""
@@ -76,6 +83,11 @@ class Tree:
             return 0
         room = os.statvfs("/dev/shm")
         return (room.f_blocks - room.f_bfree) * room.f_frsize
+
+
+def _tasks() -> int:
+    """All tasks of the machine (proc_loadavg(5))."""
+    return int(Path("/proc/loadavg").read_bytes().split()[3].partition(b"/")[2])
 
 
 def _resident(pid: int) -> int:

@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import struct
+import time
 from fcntl import ioctl
 
 from haoya.sandbox import kernel
@@ -23,6 +24,9 @@ from haoya.sandbox.root import Missing, build
 
 OFTEN, SELDOM = 0.05, 0.2
 """Seconds between two looks at what a program takes, near its bound and far from it."""
+
+GLANCE = 0.01
+"""Seconds between two glances at the number of processes, where the kernel does not bound it."""
 
 _SIOCSIFFLAGS, _UP_AND_RUNNING = 0x8914, 0x41
 
@@ -59,8 +63,11 @@ class Keeper:
             build(self._order, self._clones)
         else:
             prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-            # The zygote is gone: as if the daemon had said so.
-            signal.signal(signal.SIGTERM, lambda *_: self._control.shutdown(socket.SHUT_RD))
+            signal.signal(signal.SIGTERM, self._orphaned)
+        if self._tree.unbounded:
+            with contextlib.suppress(OSError):  # thousands may run before our next turn
+                kind = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+                os.sched_setscheduler(0, kind, os.sched_param(1))
         if self._order.egress:
             self._listen()
         ready, tell = os.pipe()
@@ -80,15 +87,24 @@ class Keeper:
         poll = select.poll()
         poll.register(self._control.fileno(), select.POLLIN)
         poll.register(os.pidfd_open(child), select.POLLIN)
-        wait = OFTEN
+        pause, look_at = OFTEN, 0.0
         while True:
+            wait = min(pause, GLANCE) if self._tree.unbounded else pause
             told = [fd for fd, _ in poll.poll(wait * 1000)]
             self._tree.reap()
             if child in self._tree.ended or self._control.fileno() in told:
                 return ""
+            now = time.monotonic()
+            if now < look_at and not self._tree.grew(self._order.processes):
+                continue
             if bound := self._tree.beyond(self._order.memory, self._order.processes):
                 return bound
-            wait = OFTEN if self._tree.used > self._order.memory / 4 else SELDOM
+            pause = OFTEN if self._tree.used > self._order.memory / 4 else SELDOM
+            look_at = now + pause * 0.9
+
+    def _orphaned(self, *_: object) -> None:
+        """The zygote is gone: as if the daemon had said so."""
+        self._control.shutdown(socket.SHUT_RD)
 
     def _listen(self) -> None:
         """A loopback with one port on it; who listens there is the daemon, outside."""
