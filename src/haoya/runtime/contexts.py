@@ -3,8 +3,6 @@
 
 from collections.abc import Callable, Sequence
 
-import httpx2
-
 from haoya.core.errors import Unready
 from haoya.core.message import Address, Outbound
 from haoya.core.plugin import Blobs, Call, Context
@@ -13,9 +11,12 @@ from haoya.policy.access import Gate
 from haoya.runtime.board import Board
 from haoya.runtime.confinement import Confinement
 from haoya.runtime.door import DOOR
+from haoya.runtime.egress import Egress
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
+from haoya.runtime.named import reach_of
 from haoya.runtime.parts import Wanted
+from haoya.runtime.reach import reachable
 from haoya.runtime.secrets import resolve
 
 
@@ -29,7 +30,7 @@ class Contexts:
         board: Board,
         *,
         clock: Callable[[], float],
-        http: Callable[[], httpx2.AsyncClient],
+        egress: Callable[[], Egress],
         blobs: Blobs,
         queue: Queue,
         gateway: Callable[[], Gateway],
@@ -39,7 +40,7 @@ class Contexts:
         call: Call,
     ) -> None:
         self._home, self._board = home, board
-        self._clock, self._http = clock, http
+        self._clock, self._egress = clock, egress
         self._blobs, self._queue = blobs, queue
         self._gateway, self._gate = gateway, gate
         self._memory = LentMemory(memory, board)
@@ -65,7 +66,7 @@ class Contexts:
             name=part.name,
             state=state,
             clock=self._clock,
-            http=self._http(),
+            http=self._egress().client(part.key, *reach_of(part)),
             secret=lambda value: resolve(self._home, value),
             blobs=self._blobs,
             cursor=cursor,
@@ -84,16 +85,7 @@ class Contexts:
         return await self._gateway().say(outbound)
 
     async def _reachable(self, person: str) -> list[Address]:
-        """The conversations a person's agent may write to: all for the owner, none for others."""
-        gateway = self._gateway()
-        platform, _, id = person.partition(":")
-        gate = self._gate()
-        paired = gateway.roster.people.get(person)
-        owner = platform in gate.doors or person in gate.owners
-        if not (owner or (id and paired and paired.role == "owner")):
-            return []
-        known = await gateway.journal.conversations(limit=100)
-        return [c.address for c in known if c.address.channel in gateway.connections]
+        return await reachable(self._gateway(), person)
 
 
 class LentMemory:
