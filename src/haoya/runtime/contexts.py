@@ -9,6 +9,7 @@ from haoya.core.plugin import Blobs, Call, Context
 from haoya.core.ports import Memo, Memory, Queue
 from haoya.policy.access import Gate
 from haoya.runtime.board import Board
+from haoya.runtime.confinement import Confinement
 from haoya.runtime.door import DOOR
 from haoya.runtime.egress import Egress
 from haoya.runtime.gateway import Gateway
@@ -36,6 +37,7 @@ class Contexts:
         gateway: Callable[[], Gateway],
         gate: Callable[[], Gate],
         memory: Callable[[], Memory | None],
+        sandbox: Confinement,
         call: Call,
     ) -> None:
         self._home, self._board = home, board
@@ -44,6 +46,7 @@ class Contexts:
         self._blobs, self._queue = blobs, queue
         self._gateway, self._gate = gateway, gate
         self._memory = LentMemory(memory, board)
+        self._sandbox = sandbox
         self._call = call
 
     async def of(self, part: Wanted) -> Context:
@@ -60,6 +63,8 @@ class Contexts:
             cursor = await self._gateway().journal.cursor(part.name)
         tools = part.kind == "tools"
         origins = origins_of(part.kind, part.settings)
+        if tools:
+            await self._sandbox.settled()  # they may say how programs are kept in
         return Context(
             name=part.name,
             state=state,
@@ -72,6 +77,7 @@ class Contexts:
             workspace=self._home.workspace,
             models=self._home.models,
             queue=self._queue,
+            sandbox=self._sandbox,
             memory=self._memory if tools else None,
             say=self._say if tools else None,
             conversations=self._reachable if tools else None,

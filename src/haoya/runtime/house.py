@@ -22,6 +22,7 @@ from haoya.runtime.blobs import LentBlobs
 from haoya.runtime.board import Board
 from haoya.runtime.broker import Broker
 from haoya.runtime.budgets import Budgets
+from haoya.runtime.confinement import Confinement
 from haoya.runtime.contexts import Contexts
 from haoya.runtime.conversations import Conversations, Mind
 from haoya.runtime.devices import Devices
@@ -92,6 +93,7 @@ class House:
         self.window_open = asyncio.Event()
         self.codes: dict[str, float] = {}
         self._api: asyncio.Task[None] | None = None
+        self.sandbox = Confinement(home, self.board)
         self.contexts = Contexts(
             home,
             self.board,
@@ -103,6 +105,7 @@ class House:
             gateway=self._gateway,
             gate=self.gate,
             memory=lambda: self.memory,
+            sandbox=self.sandbox,
             call=self._verb,
         )
 
@@ -117,6 +120,7 @@ class House:
                 with contextlib.suppress(OSError):  # the journal says what is wrong, and waits
                     self.home.prepare()
                 self.settings = await self.keeper.refresh(self.settings)
+                tasks.create_task(self.sandbox.live())
                 self._judge_settings()
                 entrance = Parts(self.board, self.contexts.of, {"channel": self._converse}, tasks)
                 await entrance.apply([door(self.home)])
