@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from haoya.core.errors import HaoyaError
+from haoya.core.errors import HaoyaError, Unready
 from haoya.core.sandbox import Bounds, Mount, Program, Sandbox
 
 SECONDS = 30.0
@@ -88,7 +88,7 @@ async def _in_child(order: bytes) -> bytes:
 
 def _program(document: Document) -> Program:
     """The reader for the sandbox: it sees itself, Python, and where needed pypdf."""
-    lent = [str(READING)]
+    lent = [str(READING.parent)]
     prefix = os.path.realpath(sys.base_prefix)
     if prefix != "/usr":  # the system's own is seen anyway
         lent.append(prefix)
@@ -113,6 +113,7 @@ async def _in_sandbox(order: bytes, document: Document, sandbox: Sandbox) -> byt
                     said.extend(piece.data)
 
         tasks.create_task(hear())
-        await process.write(order)
-        await process.close_input()
+        with contextlib.suppress(Unready):  # it ended early; what it said tells
+            await process.write(order)
+            await process.close_input()
     return bytes(said)

@@ -7,11 +7,13 @@ itself: memory, time, processes, files.
 """
 
 import contextlib
-import importlib
+import importlib.util
 import io
 import json
 import resource
 import sys
+from pathlib import Path
+from typing import Any
 
 from .charset import decode
 from .content import main_of
@@ -81,8 +83,7 @@ def _json(text: str) -> str:
 def _pdf(body: bytes, packages: str) -> dict[str, str]:
     if not packages:
         raise ValueError("PDF needs the package pypdf; the owner may run `pip install haoya[pdf]`")
-    sys.path.append(packages)
-    pypdf = importlib.import_module("pypdf")
+    pypdf = _package(Path(packages) / "pypdf")
     try:
         reader = pypdf.PdfReader(io.BytesIO(body))
         if reader.is_encrypted and not reader.decrypt(""):
@@ -97,6 +98,18 @@ def _pdf(body: bytes, packages: str) -> dict[str, str]:
     if not text:
         raise ValueError("the PDF has no text in it, only pictures")
     return {"title": title, "text": text, "charset": "pdf"}
+
+
+def _package(folder: Path) -> Any:
+    """A package by its folder alone: the one around it may be out of sight."""
+    spec = importlib.util.spec_from_file_location(
+        folder.name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{folder.name} is not there")
+    module = sys.modules[folder.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _bind() -> None:
