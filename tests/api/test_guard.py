@@ -11,6 +11,7 @@ import pytest
 from haoya.api.app import SHORT_WAYS, WAYS, public_ways
 from haoya.api.auth import FAILURES, HEADERS, REFUSAL, Failures, token_of
 from haoya.core.errors import ConfigError
+from haoya.runtime.devices import SCOPES
 from haoya.runtime.home import Home
 from tests.api.daemon import Daemon
 
@@ -23,11 +24,11 @@ def path(template: str) -> str:
 
 
 def test_every_way_declares_a_scope_and_few_are_public() -> None:
-    assert all(way.scope == "session-or-token" for way in SHORT_WAYS)
+    assert all(way.scope == "models" for way in SHORT_WAYS)
     public = {way.path for way in WAYS if way.scope == "public"}
     page = {p for p in public if p.endswith((".mjs", ".js", ".css", ".svg"))}
     assert public - page == PUBLIC
-    assert all(way.scope in ("public", "session-or-token") for way in WAYS)
+    assert all(way.scope in {"public", "session", *SCOPES} for way in WAYS)
     assert not any("{" in way for _, way in public_ways()), "a public path must be exact"
 
 

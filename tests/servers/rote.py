@@ -11,7 +11,7 @@ _TOKENS = re.compile(
     r"[A-Za-z]{1,7}|\d{1,3}|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]"
     r"|\n+|[^\W\d_]{1,3}|(?:[^\w\s]|_){1,3}"
 )
-_CALLS = re.compile(r"(?:^|\s)(?:tools?|forever) (?=[\w.-]+ *\{)")
+_CALLS = re.compile(r"(?:^|\s)(?:tools?|forever|obey) (?=[\w.-]+ *\{)")
 _NAME = re.compile(r"[\s;]*([\w.-]+)\s*(?=\{)")
 _LONG = re.compile(r"(?:^|\s)long (\d+)\s*$")
 _DATA_URL = re.compile(r'"data:[^"]*"')
@@ -104,6 +104,8 @@ def answer(body: Body) -> Answer:
     line = body.messages[last] if last >= 0 else Message("user")
     results = [after.text for after in body.messages[last + 1 :] if after.role == "tool"]
     text, calls = line.text, _calls(line.text)
+    if results and re.search(r"(?:^|\s)obey ", text) and (told := _calls(results[-1])):
+        return Answer(text="", calls=told, prompt=prompt_tokens(body), completion=8, cut=False)
     forever = calls and re.search(r"(?:^|\s)forever ", text)
     prompt = prompt_tokens(body)
     if calls and (forever or not results):

@@ -13,8 +13,9 @@ from haoya.runtime.door import DOOR
 from haoya.runtime.egress import Egress
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
+from haoya.runtime.named import reach_of
 from haoya.runtime.parts import Wanted
-from haoya.runtime.reach import reach_of
+from haoya.runtime.reach import reachable
 from haoya.runtime.secrets import resolve
 
 
@@ -78,16 +79,7 @@ class Contexts:
         return await self._gateway().say(outbound)
 
     async def _reachable(self, person: str) -> list[Address]:
-        """The conversations a person's agent may write to: all for the owner, none for others."""
-        gateway = self._gateway()
-        platform, _, id = person.partition(":")
-        gate = self._gate()
-        paired = gateway.roster.people.get(person)
-        owner = platform in gate.doors or person in gate.owners
-        if not (owner or (id and paired and paired.role == "owner")):
-            return []
-        known = await gateway.journal.conversations(limit=100)
-        return [c.address for c in known if c.address.channel in gateway.connections]
+        return await reachable(self._gateway(), person)
 
 
 class LentMemory:

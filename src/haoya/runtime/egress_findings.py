@@ -10,7 +10,7 @@ from haoya.policy.hosts import PORTS, site_of
 from haoya.policy.leaks import MIN_CHARS
 from haoya.runtime.board import Board
 from haoya.runtime.egress import Leak
-from haoya.runtime.reach import addresses, parts_of, texts
+from haoya.runtime.named import addresses, parts_of, texts
 from haoya.runtime.settings import Finding, Settings
 
 LEAKS = 20

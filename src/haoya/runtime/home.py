@@ -53,6 +53,11 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder / "state" / "api-token"
 
     @property
+    def devices(self) -> Path:
+        """Who may use the API from elsewhere."""
+        return self.folder / "state" / "devices.json"
+
+    @property
     def peers(self) -> Path:
         """The other nodes of the owner's that were invited."""
         return self.folder / "state" / "peers.json"

@@ -11,7 +11,7 @@ from typing import Any
 
 from haoya.core.errors import ConfigError, Unready
 from haoya.core.plugin import Call, Plugin
-from haoya.core.ports import Connection, Desk, Memory, Model, Tool, Warms
+from haoya.core.ports import Connection, Desk, Memory, Model, Warms
 from haoya.journal import BlobStore, Journal, open_journal
 from haoya.policy.access import Gate
 from haoya.policy.judge import Judge
@@ -19,22 +19,25 @@ from haoya.policy.leaks import Screen
 from haoya.runtime.asks import Asks
 from haoya.runtime.blobs import LentBlobs
 from haoya.runtime.board import Board
+from haoya.runtime.broker import Broker
 from haoya.runtime.budgets import Budgets
 from haoya.runtime.contexts import Contexts
 from haoya.runtime.conversations import Conversations, Mind
+from haoya.runtime.devices import Devices
 from haoya.runtime.door import DOOR, attend, door
 from haoya.runtime.egress import Egress
 from haoya.runtime.egress_findings import Leaks, egress_findings, weak_findings
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.leaving import leave_findings
+from haoya.runtime.named import known_secrets
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
 from haoya.runtime.peers import Listener, Peers
-from haoya.runtime.reach import known_secrets
 from haoya.runtime.registry import peers_window, window
 from haoya.runtime.routing import Routing
 from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
-from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
+from haoya.runtime.security import security_findings
+from haoya.runtime.settings import Settings, fault_in, load, remember_good
 from haoya.runtime.sharing import open_queue
 from haoya.runtime.supervisor import supervise
 from haoya.runtime.warming import beginning, warm_first
@@ -62,13 +65,14 @@ class House:
         self.queue = open_queue(lambda: self.settings.queue)
         self.budgets: Budgets | None = None
         self.peers = Peers(home.peers)
+        self.devices = Devices(home.devices)
         self.listener: Listener | None = None
         self.gateway: Gateway | None = None
         self.conversations: Conversations | None = None
         self.ready = asyncio.Event()
         self.connections: dict[str, Connection] = {}
         self.models: dict[str, Model] = {}
-        self.tools: dict[str, list[Tool[Any]]] = {}
+        self.broker = Broker(self.judge, self.clock, grants=lambda: self._gateway().rulings.grants)
         self.memory: Memory | None = None
         self.routing = Routing(lambda: self.settings, self.models, self.clock)
         self.parts: Parts | None = None
@@ -146,15 +150,16 @@ class House:
         parked = [(n, self.board.health.get(f"models.{n}")) for n in names]
         reasons = [f"[models.{n}] {h.reason}" for n, h in parked if h and h.state != "open"]
         missing = [f"there is no [models.{n}]" for n, h in parked if h is None]
-        wanted = self.settings.agent.tools
-        tools = [tool for name in wanted for tool in self.tools.get(name, [])]
         return Mind(
             settings=self.settings.agent,
-            judge=Judge(cells=dict(self.settings.policy.verdicts)),
+            broker=self.broker,
             routing=self.routing,
-            tools={tool.spec.name: tool for tool in tools},
             trouble="; ".join(reasons or (missing if self.settings.models else [])),
         )
+
+    def judge(self) -> Judge:
+        """What may be done, as the settings say now."""
+        return Judge(cells=dict(self.settings.policy.verdicts))
 
     def gate(self) -> Gate:
         """Who may speak, as the settings say now."""
@@ -201,6 +206,10 @@ class House:
         self.screen = Screen(known_secrets(self.home, now, self.secrets))
         findings += weak_findings(self.screen.weak)
         self.board.find("settings", *findings)
+        told = {finding.id for finding in findings}
+        loose = security_findings(self.home, now)
+        grave = [one for one in loose if one.severity != "info" and one.id not in told]
+        self.board.find("security", *grave)
 
     def _remember_settings(self) -> None:
         """Keep a copy of settings in which nothing is wrong, the parts' own sections included."""
@@ -237,6 +246,7 @@ class House:
             gate=self.gate,
             delivery=lambda: self.settings.delivery,
             clock=self.clock,
+            grant_days=lambda: self.settings.policy.grant_days,
         )
         gateway.connections = self.connections
         await self.routing.recall(journal)
@@ -315,7 +325,7 @@ class House:
         await _keep(self.models, name, model)
 
     async def _keep_tools(self, name: str, tools: Any, _: Plugin[Any, Any]) -> None:
-        await _keep(self.tools, name, list(tools))
+        await _keep(self.broker.parts, name, list(tools))
 
     async def _keep_memory(self, name: str, memory: Memory, _: Plugin[Any, Any]) -> None:
         self.memory = memory
@@ -327,7 +337,7 @@ class House:
     def _open_window(self) -> None:
         settings = self.settings.api
         if self.port is not None:
-            settings = ApiSettings(host=settings.host, port=self.port, token=settings.token)
+            settings = settings.model_copy(update={"port": self.port})
 
         async def use(url: str) -> None:
             self.url = url

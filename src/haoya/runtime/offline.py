@@ -16,7 +16,10 @@ from haoya.core.plugin import PluginKind
 from haoya.journal import open_journal
 from haoya.journal.schema import FILE
 from haoya.policy.access import Gate
-from haoya.runtime import runs
+from haoya.runtime import granting, runs
+from haoya.runtime.api_settings import ApiSettings
+from haoya.runtime.devices import Devices
+from haoya.runtime.devices_verbs import DeviceVerbs
 from haoya.runtime.doctor import damaged, examine
 from haoya.runtime.gateway import PAIRING_KINDS, PEOPLE, Gateway
 from haoya.runtime.home import Home
@@ -29,9 +32,9 @@ from haoya.runtime.registry import built_in, find
 from haoya.runtime.router_settings import ModelFrame, RouterSettings
 from haoya.runtime.runs import Row
 from haoya.runtime.secrets import plain_secrets
+from haoya.runtime.security import security_findings
 from haoya.runtime.settings import (
     AgentSettings,
-    ApiSettings,
     DeliverySettings,
     DownloadSettings,
     Finding,
@@ -57,6 +60,9 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
         case "config_schema":
             return schema()
         case "doctor":
+            if given.get("security"):
+                found = security_findings(home, load(home))
+                return {"findings": [msgspec.to_builtins(finding) for finding in found]}
             return await _doctor(home)
         case "pair_list":
             async with _gateway(home, read_only=True) as gateway:
@@ -79,6 +85,14 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
             if verb == "peers_invite":
                 return verbs.invite(given, time.time())
             return verbs.remove(given)
+        case "grants_list":
+            async with open_journal(home.journal, read_only=True) as journal:
+                return granting.grants_list(await granting.recall(journal), time.time())
+        case "devices_list" | "devices_add" | "devices_remove":
+            devices = DeviceVerbs(Devices(home.devices), "")
+            if verb == "devices_list":
+                return devices.list()
+            return devices.add(given, time.time()) if "scopes" in given else devices.remove(given)
         case "runs_list" | "runs_show" | "why":
             async with open_journal(home.journal, read_only=True) as journal:
                 if verb == "runs_list":

@@ -1,78 +1,67 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""What the owner's settings name: web addresses that a part may ask, secrets it may use, and the
-values that must be known to be kept in."""
+"""Where people can be reached: the owner with a question, everybody by their own agent."""
 
-import re
-from collections.abc import Iterator, Mapping
-from typing import cast
+from collections.abc import Callable
 
-from haoya.core.errors import ConfigError
-from haoya.runtime.home import Home
-from haoya.runtime.parts import Wanted
-from haoya.runtime.registry import find
-from haoya.runtime.secrets import resolve
-from haoya.runtime.settings import PartSettings, Settings, Table
+from haoya.core.event import Admitted, kind_of
+from haoya.core.message import Address
+from haoya.policy.principal import Principal
+from haoya.runtime.gateway import Gateway
 
-_ADDRESS = re.compile(r"(https?|wss?)://[^\s/?#]", re.IGNORECASE)
-_SECRETLIKE = re.compile(r"(^|_)(token|key|password|secret)$")
+DESK = "main"
+"""The room of the owner's own door in which questions stand when no owner chat is known."""
 
+MOST = 200
+"""Conversations that are looked at, the one with the newest line first."""
 
-def reach_of(part: Wanted) -> tuple[list[str], list[str]]:
-    """The web addresses in a part's settings, its plugin's defaults among them, and the names of
-    the secrets there."""
-    plugin = find(part.kind, part.settings.use)
-    settings = plugin.settings.model_validate(part.settings.table)
-    found = list(texts(settings.model_dump(mode="json", fallback=str)))
-    return addresses(found), [
-        text.removeprefix("secret:") for text in found if text.startswith("secret:")
-    ]
+RECENT = 50
+"""Messages of a room among which a person's own must be for the room to count as theirs."""
+
+_ADMITTED = frozenset({kind_of(Admitted)})
 
 
-def addresses(found: list[str]) -> list[str]:
-    """Those of the texts that are web addresses."""
-    return [text for text in found if _ADDRESS.match(text)]
+async def owner_chat(gateway: Gateway) -> Address:
+    """The owner's private chat used last, else the owner's own door."""
+    doors = gateway.gate().doors
+    found = await _last_chat(
+        gateway, lambda key: _platform(key) not in doors and gateway.is_owner(key)
+    )
+    door = next(iter(sorted(doors)), "local")
+    return found or Address(channel=door, room=DESK)
 
 
-def texts(value: object) -> Iterator[str]:
-    """All texts in a table, however deep.
-
-    >>> list(texts({"a": "x", "b": [{"c": "y"}, 3]}))
-    ['x', 'y']
-    """
-    match value:
-        case str():
-            yield value
-        case dict():
-            yield from texts(list(cast("dict[str, object]", value).values()))
-        case list() | tuple():
-            for one in cast("list[object]", value):
-                yield from texts(one)
-        case _:
-            return
-
-
-def parts_of(settings: Settings) -> Iterator[tuple[str, PartSettings]]:
-    """Every part with the name of its section."""
-    groups = {"channels": settings.channels, "models": settings.models, "tools": settings.tools}
-    for group, parts in groups.items():
-        for name, part in parts.items():
-            yield f"{group}.{name}", part
+async def reachable(gateway: Gateway, person: str) -> list[Address]:
+    """The conversations a person's agent may name: all for an owner; for a member the own private
+    chats, the rooms the member speaks in, and the owner's private chat. Whether anything is sent
+    there is judged all the same."""
+    known = await gateway.journal.conversations(limit=MOST)
+    open_ = [one.address for one in known if one.address.channel in gateway.connections]
+    if gateway.is_owner(person):
+        return open_
+    if not all(person.partition(":")):
+        return []
+    if gateway.gate().role_of(Principal.parse(person), gateway.roster) != "member":
+        return []
+    own = [one for one in open_ if await _speaks(gateway, one, person)]
+    chat = await owner_chat(gateway)
+    return own if chat in own or chat.channel not in gateway.connections else [*own, chat]
 
 
-def known_secrets(home: Home, settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
-    """Everything that must not leave, by a name to tell it by: the named secrets, and what else
-    the settings hold where a secret belongs (plain, or from the environment)."""
-    known = dict(secrets)
-    tables: dict[str, Table] = {"api": {"token": settings.api.token}}
-    tables["downloads"] = settings.downloads.model_dump()
-    tables |= {section: part.table for section, part in parts_of(settings)}
-    for section, table in tables.items():
-        for key, value in table.items():
-            if _SECRETLIKE.search(key) and isinstance(value, str) and value:
-                if value.startswith("secret:"):
-                    continue
-                try:
-                    known[f"{section}.{key}"] = resolve(home, value)
-                except ConfigError:  # its part says so
-                    continue
-    return known
+def _platform(person: str) -> str:
+    return person.partition(":")[0]
+
+
+async def _last_chat(gateway: Gateway, wanted: Callable[[str], bool]) -> Address | None:
+    for known in await gateway.journal.conversations(limit=MOST):
+        if known.address.kind != "dm":
+            continue
+        spoke = await gateway.journal.read(known.address.key, last=1, kinds=_ADMITTED)
+        if any(isinstance(e.event, Admitted) and wanted(e.event.person) for e in spoke):
+            return known.address
+    return None
+
+
+async def _speaks(gateway: Gateway, address: Address, person: str) -> bool:
+    last = 1 if address.kind == "dm" else RECENT
+    spoke = await gateway.journal.read(address.key, last=last, kinds=_ADMITTED)
+    return any(isinstance(e.event, Admitted) and e.event.person == person for e in spoke)

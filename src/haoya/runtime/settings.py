@@ -16,6 +16,7 @@ import pydantic
 from pydantic import Field
 
 from haoya.policy.access import Access
+from haoya.runtime.api_settings import ApiSettings
 from haoya.runtime.channel_settings import ChannelFrame
 from haoya.runtime.download_settings import DownloadSettings
 from haoya.runtime.egress_settings import EgressSettings
@@ -45,14 +46,6 @@ class AgentSettings(Section):
     def models(self) -> list[str]:
         """The names in `model`, as a list."""
         return [self.model] if isinstance(self.model, str) else list(self.model)
-
-
-class ApiSettings(Section):
-    """`[api]`: where the HTTP API listens. `token` is a secret reference; empty: made at start."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(8642, ge=0, le=65535)
-    token: str = ""
 
 
 class JournalSettings(Section):
