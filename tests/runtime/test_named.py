@@ -10,8 +10,8 @@ from haoya.runtime.board import Board
 from haoya.runtime.egress import Leak
 from haoya.runtime.egress_findings import LEAKS, Leaks, egress_findings, weak_findings
 from haoya.runtime.home import Home
+from haoya.runtime.named import known_secrets, reach_of
 from haoya.runtime.parts import Wanted, only
-from haoya.runtime.reach import known_secrets, reach_of
 from haoya.runtime.settings import Settings, read
 
 
