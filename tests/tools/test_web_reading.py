@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from haoya.core.errors import Unready
 from haoya.tools.web.child import Document, Reading, read
 from haoya.tools.web.reading.charset import decode
 from haoya.tools.web.reading.content import main_of
@@ -182,3 +183,24 @@ def test_the_reader_needs_nothing_but_pythons_own_library() -> None:
     assert "__main__.py" in standing
     found = reading(b"<h1>Hello</h1>")
     assert (found.text, found.error) == ("# Hello", "")
+
+
+@pytest.mark.parametrize("level", ["namespaces", "landlock"])
+def test_in_the_sandbox_the_same_is_read(level: str) -> None:
+    room = pytest.importorskip("haoya.sandbox.room", reason="this haoya has no sandbox yet")
+    pytest.importorskip("pypdf")
+
+    async def run() -> None:
+        try:
+            async with room.open_sandbox([level]) as sandbox:
+                for body, kind, says in (
+                    (b"<h1>Hello</h1>", "text/html", "# Hello"),
+                    (pdf("in the box"), "application/pdf", "[page 1]\nin the box"),
+                ):
+                    document = Document(type=kind, charset="", url=BASE)
+                    found = await read(document, body, sandbox)
+                    assert (found.text, found.error) == (says, "")
+        except Unready as error:
+            pytest.skip(f"this machine keeps nothing in by {level}: {error}")
+
+    asyncio.run(run())

@@ -4,22 +4,25 @@ one, else in a child process that has given up memory, time and files of its own
 
 import asyncio
 import contextlib
-import importlib.util
 import os
 import sys
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import msgspec
 
-from haoya.core.errors import HaoyaError
+from haoya.core.errors import HaoyaError, Unready
 from haoya.core.sandbox import Bounds, Mount, Program, Sandbox
 
 SECONDS = 30.0
 MEMORY_MIB = 1024
 OUTPUT_BYTES = 16 * 1024 * 1024
 READING = Path(__file__).with_name("reading")
+NO_PDF = "PDF needs a package; the owner may run `pip install haoya[pdf]`"
 
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from reading.__main__ import main; main()"
+_HERE = "import sys; sys.path[:0] = sys.argv[1:]; from reading.__main__ import main, page; "
+_PAGE = f"{_HERE}main(page)"
+_PDF = f"{_HERE}from reading.pdf import pdf; main(pdf)"
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +31,6 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     charset: str
     url: str
-    packages: str = ""
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -42,17 +44,21 @@ class Reading(msgspec.Struct, frozen=True):
 
 async def read(document: Document, body: bytes, sandbox: Sandbox | None) -> Reading:
     """Have it read. Never raises for what is in it."""
-    pypdf = importlib.util.find_spec("pypdf")
+    start, folders = _PAGE, [str(READING.parent)]
     if document.type == "application/pdf" or body.startswith(b"%PDF-"):
-        packages = str(Path(pypdf.origin).parents[1]) if pypdf and pypdf.origin else ""
-        document = msgspec.structs.replace(document, packages=packages)
+        try:
+            folders.append(str(distribution("pypdf").locate_file("")))
+        except PackageNotFoundError:
+            return Reading(error=NO_PDF)
+        start = _PDF
+    command = ("-I", "-S", "-B", "-c", start, *folders)
     order = msgspec.json.encode(document) + b"\n" + body
     try:
         async with asyncio.timeout(SECONDS):
             if sandbox is None:
-                said = await _in_child(order)
+                said = await _in_child(command, order)
             else:
-                said = await _in_sandbox(order, document, sandbox)
+                said = await _in_sandbox(_program(command, folders), order, sandbox)
         return msgspec.json.decode(said, type=Reading)
     except TimeoutError:
         return Reading(error=f"reading it took longer than {SECONDS:g} s")
@@ -62,13 +68,10 @@ async def read(document: Document, body: bytes, sandbox: Sandbox | None) -> Read
         return Reading(error=f"it cannot be read safely: {error}")
 
 
-def _command(python: str) -> tuple[str, ...]:
-    return (python, "-I", "-S", "-B", "-c", _START, str(READING.parent))
-
-
-async def _in_child(order: bytes) -> bytes:
+async def _in_child(command: tuple[str, ...], order: bytes) -> bytes:
     process = await asyncio.create_subprocess_exec(
-        *_command(sys.executable),
+        sys.executable,
+        *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -86,16 +89,14 @@ async def _in_child(order: bytes) -> bytes:
             await process.wait()
 
 
-def _program(document: Document) -> Program:
-    """The reader for the sandbox: it sees itself, Python, and where needed pypdf."""
-    lent = [str(READING)]
+def _program(command: tuple[str, ...], folders: list[str]) -> Program:
+    """The reader for the sandbox: it sees itself, Python, and where needed the packages."""
+    lent = list(folders)
     prefix = os.path.realpath(sys.base_prefix)
     if prefix != "/usr":  # the system's own is seen anyway
         lent.append(prefix)
-    if document.packages:
-        lent.append(str(Path(document.packages) / "pypdf"))
     return Program(
-        argv=_command(os.path.realpath(sys.executable)),
+        argv=(os.path.realpath(sys.executable), *command),
         mounts=tuple(Mount(path=path, at=path) for path in lent),
         bounds=Bounds(
             seconds=SECONDS, memory_mib=MEMORY_MIB, processes=4, output=OUTPUT_BYTES, file_mib=1
@@ -103,9 +104,9 @@ def _program(document: Document) -> Program:
     )
 
 
-async def _in_sandbox(order: bytes, document: Document, sandbox: Sandbox) -> bytes:
+async def _in_sandbox(program: Program, order: bytes, sandbox: Sandbox) -> bytes:
     said = bytearray()
-    async with sandbox.start(_program(document)) as process, asyncio.TaskGroup() as tasks:
+    async with sandbox.start(program) as process, asyncio.TaskGroup() as tasks:
 
         async def hear() -> None:
             async for piece in process.output():
@@ -113,6 +114,7 @@ async def _in_sandbox(order: bytes, document: Document, sandbox: Sandbox) -> byt
                     said.extend(piece.data)
 
         tasks.create_task(hear())
-        await process.write(order)
-        await process.close_input()
+        with contextlib.suppress(Unready):  # it ended early; what it said tells
+            await process.write(order)
+            await process.close_input()
     return bytes(said)
