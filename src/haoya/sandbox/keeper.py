@@ -39,7 +39,7 @@ class Keeper:
         self._order = Order.decode(_line(control))
         self._tree = Tree(inside=self._order.level == "namespaces")
 
-    def run(self) -> None:
+    def serve(self) -> None:
         """Start the program, watch it, end it, tell how it ended."""
         try:
             child, fault = self._start()

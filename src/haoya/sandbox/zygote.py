@@ -42,7 +42,7 @@ class Zygote:
         self._root = os.geteuid() == 0 and _known(NOBODY)
         self._owner = -1
 
-    def run(self) -> None:
+    def serve(self) -> None:
         """Serve orders one after the other."""
         while order := self._receive():
             header, fds = order
@@ -116,7 +116,7 @@ class Zygote:
                     os.setresuid(ME, ME, ME)
                 # In namespaces a keeper's death is everyone's; elsewhere it must end them first.
                 prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL if apart else signal.SIGTERM)
-                Keeper(control, streams, clones).run()
+                Keeper(control, streams, clones).serve()
                 status = 0
         finally:  # whatever happens, this process never goes on as a second zygote
             if fault := sys.exc_info()[1]:
@@ -164,4 +164,4 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    Zygote(socket.socket(fileno=int(sys.argv[-1]))).run()
+    Zygote(socket.socket(fileno=int(sys.argv[-1]))).serve()
