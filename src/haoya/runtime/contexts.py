@@ -3,8 +3,6 @@
 
 from collections.abc import Callable, Sequence
 
-import httpx2
-
 from haoya.core.errors import Unready
 from haoya.core.message import Address, Outbound
 from haoya.core.plugin import Blobs, Call, Context
@@ -12,8 +10,10 @@ from haoya.core.ports import Memo, Memory, Queue
 from haoya.policy.access import Gate
 from haoya.runtime.board import Board
 from haoya.runtime.door import DOOR
+from haoya.runtime.egress import Egress
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
+from haoya.runtime.named import reach_of
 from haoya.runtime.parts import Wanted
 from haoya.runtime.reach import reachable
 from haoya.runtime.secrets import resolve
@@ -29,7 +29,7 @@ class Contexts:
         board: Board,
         *,
         clock: Callable[[], float],
-        http: Callable[[], httpx2.AsyncClient],
+        egress: Callable[[], Egress],
         blobs: Blobs,
         queue: Queue,
         gateway: Callable[[], Gateway],
@@ -38,7 +38,7 @@ class Contexts:
         call: Call,
     ) -> None:
         self._home, self._board = home, board
-        self._clock, self._http = clock, http
+        self._clock, self._egress = clock, egress
         self._blobs, self._queue = blobs, queue
         self._gateway, self._gate = gateway, gate
         self._memory = LentMemory(memory, board)
@@ -61,7 +61,7 @@ class Contexts:
             name=part.name,
             state=state,
             clock=self._clock,
-            http=self._http(),
+            http=self._egress().client(part.key, *reach_of(part)),
             secret=lambda value: resolve(self._home, value),
             blobs=self._blobs,
             cursor=cursor,

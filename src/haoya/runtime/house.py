@@ -15,6 +15,7 @@ from haoya.core.ports import Connection, Desk, Memory, Model, Warms
 from haoya.journal import BlobStore, Journal, open_journal
 from haoya.policy.access import Gate
 from haoya.policy.judge import Judge
+from haoya.policy.leaks import Screen
 from haoya.runtime.asks import Asks
 from haoya.runtime.blobs import LentBlobs
 from haoya.runtime.board import Board
@@ -24,15 +25,17 @@ from haoya.runtime.contexts import Contexts
 from haoya.runtime.conversations import Conversations, Mind
 from haoya.runtime.devices import Devices
 from haoya.runtime.door import DOOR, attend, door
+from haoya.runtime.egress import Egress
+from haoya.runtime.egress_findings import Leaks, egress_findings, weak_findings
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
-from haoya.runtime.http import open_client
 from haoya.runtime.leaving import leave_findings
+from haoya.runtime.named import known_secrets
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
 from haoya.runtime.peers import Listener, Peers
 from haoya.runtime.registry import peers_window, window
 from haoya.runtime.routing import Routing
-from haoya.runtime.secrets import plain_secrets, read_secrets
+from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
 from haoya.runtime.security import security_findings
 from haoya.runtime.settings import Settings, fault_in, load, remember_good
 from haoya.runtime.sharing import open_queue
@@ -57,6 +60,7 @@ class House:
         self.started = self.clock()
         self.settings: Settings = load(home)
         self.secrets: dict[str, str] = {}
+        self.screen = Screen({})
         self.blobs = LentBlobs(BlobStore(home.blobs))
         self.queue = open_queue(lambda: self.settings.queue)
         self.budgets: Budgets | None = None
@@ -82,7 +86,7 @@ class House:
             home,
             self.board,
             clock=self.clock,
-            http=lambda: self.http,
+            egress=lambda: self.egress,
             blobs=self.blobs,
             queue=self.queue,
             gateway=self._gateway,
@@ -95,7 +99,7 @@ class House:
         """Live until cancelled. Never raises for what settings, disk or networks do."""
         with Watchdog(asyncio.get_running_loop()) as self.watchdog:
             async with (
-                open_client() as self.http,
+                self._way_out() as self.egress,
                 asyncio.TaskGroup() as tasks,
             ):
                 self.tasks = tasks
@@ -117,6 +121,14 @@ class House:
                 self.listener = Listener(lambda x: peers_window()(self, x), self.board, tasks)
                 await self.listener.apply(self.settings.peers)
                 tasks.create_task(watch((self.home.settings, self.home.secrets), self.reload))
+
+    def _way_out(self) -> Egress:
+        return Egress(
+            lambda: self.settings.egress,
+            credential=lambda name, _: resolve(self.home, f"secret:{name}"),
+            screen=lambda: self.screen,
+            told=Leaks(self.board).told,
+        )
 
     def desk(self) -> Desk:
         """The owner's own door as seen from this process; Unready while it is shut."""
@@ -187,11 +199,13 @@ class House:
 
     def _judge_settings(self) -> None:
         now = self.settings
-        findings = [*now.findings, *plain_secrets(now), *leave_findings(now)]
+        findings = [*now.findings, *plain_secrets(now), *leave_findings(now), *egress_findings(now)]
         try:
             self.secrets = read_secrets(self.home)
         except ConfigError as error:
             findings.append(fault_in("secrets.toml", str(error), error.cure))
+        self.screen = Screen(known_secrets(self.home, now, self.secrets))
+        findings += weak_findings(self.screen.weak)
         self.board.find("settings", *findings)
         told = {finding.id for finding in findings}
         loose = security_findings(self.home, now)

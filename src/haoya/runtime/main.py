@@ -12,6 +12,7 @@ from pathlib import Path
 from haoya.journal import holder
 from haoya.runtime.home import Home
 from haoya.runtime.house import House
+from haoya.runtime.screening import LogScreen
 from haoya.runtime.verbs import Verbs, new_link
 
 log = logging.getLogger("haoya")
@@ -45,6 +46,8 @@ def run(folder: Path, port: int | None = None) -> int:
 
 async def _serve(home: Home, port: int | None) -> int:
     house = House(home, port=port)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LogScreen(lambda: house.screen))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
