@@ -171,6 +171,7 @@ class House:
             settings=self.settings.agent,
             broker=self.broker,
             routing=self.routing,
+            plans=self.settings.policy.mode == "plan",
             trouble="; ".join(reasons or (missing if self.settings.models else [])),
         )
 
