@@ -94,8 +94,11 @@ class House:
         self.codes: dict[str, float] = {}
         self._api: asyncio.Task[None] | None = None
         self.sandbox = Confinement(home, self.board)
-        self.contexts = Contexts(
-            home,
+        self.contexts = self._contexts()
+
+    def _contexts(self) -> Contexts:
+        return Contexts(
+            self.home,
             self.board,
             secrets=self.secrets,
             clock=self.clock,
