@@ -53,6 +53,11 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder / "state" / "api-token"
 
     @property
+    def masking_key(self) -> Path:
+        """The secret that placeholders for personal data follow from."""
+        return self.folder / "state" / "masking.key"
+
+    @property
     def peers(self) -> Path:
         """The other nodes of the owner's that were invited."""
         return self.folder / "state" / "peers.json"

@@ -26,6 +26,7 @@ from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.http import open_client
 from haoya.runtime.leaving import leave_findings
+from haoya.runtime.masking import Masking, masked
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
 from haoya.runtime.peers import Listener, Peers
 from haoya.runtime.registry import peers_window, window
@@ -66,6 +67,7 @@ class House:
         self.models: dict[str, Model] = {}
         self.tools: dict[str, list[Tool[Any]]] = {}
         self.memory: Memory | None = None
+        self.masking = Masking(lambda: self.settings, home.masking_key)
         self.routing = Routing(lambda: self.settings, self.models, self.clock)
         self.parts: Parts | None = None
         self.watchdog: Watchdog | None = None
@@ -293,12 +295,13 @@ class House:
             await asyncio.sleep(min(left, seconds) + 0.01)
         raise Unready(f"no sign of life for {seconds:.0f} s", retry_after=0.5)
 
-    async def _warm(self, model: Model) -> None:
-        if isinstance(model, Warms):
-            await model.warm([beginning(self.mind())])
+    async def _warm(self, name: str, model: Model) -> None:
+        behind = masked(name, model, self.masking)
+        if isinstance(behind, Warms):
+            await behind.warm([beginning(self.mind())])
 
     async def _keep_model(self, name: str, model: Model, _: Plugin[Any, Any]) -> None:
-        await _keep(self.models, name, model)
+        await _keep(self.models, name, masked(name, model, self.masking))
 
     async def _keep_tools(self, name: str, tools: Any, _: Plugin[Any, Any]) -> None:
         await _keep(self.tools, name, list(tools))

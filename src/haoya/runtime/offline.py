@@ -21,6 +21,8 @@ from haoya.runtime.doctor import damaged, examine
 from haoya.runtime.gateway import PAIRING_KINDS, PEOPLE, Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.leaving import leave_findings
+from haoya.runtime.masking import Masking
+from haoya.runtime.masking_settings import MaskingSettings
 from haoya.runtime.peers import Peers
 from haoya.runtime.peers_settings import PeersSettings
 from haoya.runtime.peers_verbs import PeerVerbs
@@ -42,6 +44,7 @@ from haoya.runtime.settings import (
     faults_of,
     load,
 )
+from haoya.runtime.unmasking import masked_in
 from haoya.runtime.verbs import BY, people_row
 
 
@@ -85,7 +88,12 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
                     return await runs.runs_list(journal, int(given.get("limit", 20)))
                 if verb == "runs_show":
                     return await runs.runs_show(journal, int(given["turn"]))
-                return await runs.why(journal, str(given["message"]))
+                story = await runs.why(journal, str(given["message"]))
+                if given.get("show_masked") is True:
+                    settings = load(home)
+                    masking = Masking(lambda: settings, home.masking_key)
+                    story["masked"] = await masked_in(journal, masking, settings.agent, story)
+                return story
         case _:
             raise Unready("haoya is not running; start it with `haoya up`")
 
@@ -152,6 +160,7 @@ def schema() -> Row:
         "router": RouterSettings,
         "downloads": DownloadSettings,
         "queue": QueueSettings,
+        "masking": MaskingSettings,
     }
     properties: Row = {name: kind.model_json_schema() for name, kind in sections.items()}
     groups: tuple[tuple[str, PluginKind], ...] = (("channels", "channel"), ("models", "model"))

@@ -19,6 +19,7 @@ from haoya.policy.access import Access
 from haoya.runtime.channel_settings import ChannelFrame
 from haoya.runtime.download_settings import DownloadSettings
 from haoya.runtime.home import Home
+from haoya.runtime.masking_settings import MaskingSettings
 from haoya.runtime.peers_settings import PeersSettings
 from haoya.runtime.policy_settings import PolicySettings
 from haoya.runtime.queue_settings import QueueSettings
@@ -96,6 +97,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     router: RouterSettings
     downloads: DownloadSettings
     queue: QueueSettings
+    masking: MaskingSettings
     channels: dict[str, PartSettings]
     models: dict[str, PartSettings]
     tools: dict[str, PartSettings]
@@ -114,6 +116,7 @@ _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "router": RouterSettings,
     "downloads": DownloadSettings,
     "queue": QueueSettings,
+    "masking": MaskingSettings,
 }
 _FRAMES: dict[str, type[ChannelFrame | PartFrame]] = {
     "channels": ChannelFrame,
@@ -174,6 +177,7 @@ def read(table: Mapping[str, Any], findings: list[Finding] | None = None) -> Set
         delivery=cast("DeliverySettings", parsed["delivery"]),
         downloads=cast("DownloadSettings", parsed["downloads"]),
         queue=cast("QueueSettings", parsed["queue"]),
+        masking=cast("MaskingSettings", parsed["masking"]),
         channels=_parts("channels", table, findings),
         models=models,
         tools=_parts("tools", table, findings),

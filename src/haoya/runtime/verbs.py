@@ -25,6 +25,7 @@ from haoya.runtime.house import DOOR, House
 from haoya.runtime.peers_verbs import PeerVerbs
 from haoya.runtime.runs import Row
 from haoya.runtime.sharing import queue_row
+from haoya.runtime.unmasking import masked_in
 
 LINK_SECONDS = 600.0
 """How long a one-time link to the panel is good for."""
@@ -246,7 +247,13 @@ class Verbs:
 
     async def why(self, given: Mapping[str, Any]) -> Row:
         """What became of a message."""
-        return await runs.why(self.gateway().journal, str(given["message"]))
+        journal = self.gateway().journal
+        story = await runs.why(journal, str(given["message"]))
+        if given.get("show_masked") is True:
+            house = self.house
+            agent = house.settings.agent
+            story["masked"] = await masked_in(journal, house.masking, agent, story)
+        return story
 
     async def replay(self, given: Mapping[str, Any]) -> Row:
         """Take a message up again as if it had just come."""

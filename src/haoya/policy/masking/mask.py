@@ -51,14 +51,14 @@ class Mask:
 
     def __init__(self, finds: Finder, key: bytes, conversation: str) -> None:
         self._finds = finds
-        self._names = Names(key, conversation)
+        self.names = Names(key, conversation)
         self.counts: Counter[str] = Counter()
         """Different values by kind."""
 
     @property
     def pairs(self) -> dict[str, str]:
         """Values by name without brackets."""
-        return self._names.values
+        return self.names.values
 
     def text(self, text: str, heading: str = "") -> str:
         """A text with names in place of what is personal."""
@@ -69,7 +69,7 @@ class Mask:
         at = 0
         for one in found:
             known = len(self.pairs)
-            out += [text[at : one.start], self._names.name(one.kind, text[one.start : one.end])]
+            out += [text[at : one.start], self.names.name(one.kind, text[one.start : one.end])]
             self.counts[one.kind] += len(self.pairs) > known
             at = one.end
         return "".join([*out, text[at:]])
@@ -94,7 +94,7 @@ class Mask:
         if self.pairs:
             lines = _noted(lines)
         named = hashlib.blake2s(
-            prompt.conversation.encode("utf-8", "surrogatepass"), key=self._names.key
+            prompt.conversation.encode("utf-8", "surrogatepass"), key=self.names.key
         )
         return msgspec.structs.replace(
             prompt,
@@ -105,8 +105,8 @@ class Mask:
 
     def reserve(self, prompt: Prompt) -> None:
         """Give no name that stands in the prompt already."""
-        self._names.reserve(line.text for line in prompt.lines)
-        self._names.reserve(call.arguments for line in prompt.lines for call in line.calls)
+        self.names.reserve(line.text for line in prompt.lines)
+        self.names.reserve(call.arguments for line in prompt.lines for call in line.calls)
 
     def restored(self, call: ToolCall) -> ToolCall:
         """A call with the values put back into its arguments."""
