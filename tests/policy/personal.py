@@ -2,7 +2,9 @@
 """People who do not exist, and what they write: sentences with personal data in known places, and
 sentences with numbers that look like it and are none. For tests and for bench/masking.py."""
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
@@ -229,6 +231,22 @@ HARMLESS: tuple[tuple[Draw, tuple[str, ...]], ...] = (
     ),
 )
 """What is no personal data, however much it looks like it."""
+
+
+HANDWRITTEN = Path(__file__).with_name("handwritten.txt")
+
+
+def handwritten() -> Iterator[Sample]:
+    """Messages written by hand, not by these templates."""
+    for line in HANDWRITTEN.read_text("utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        text, planted = "", list[tuple[int, int, str]]()
+        for place, piece in enumerate(re.split("[«»]", line)):
+            if place % 2:
+                planted.append((len(text), len(text) + len(piece), "any"))
+            text += piece
+        yield Sample(text, tuple(planted))
 
 
 def personal(random: Random, each: int) -> Iterator[Sample]:

@@ -13,7 +13,7 @@ from haoya.policy.masking.find import find
 from haoya.policy.masking.mask import NOTE, Finds, Mask
 from haoya.policy.masking.placeholder import Names, Restoring, restored
 from haoya.policy.masking.words import KINDS, Rules, canonical
-from tests.policy.personal import harmless, personal
+from tests.policy.personal import handwritten, harmless, personal
 
 RULES = Rules()
 KEY = b"k" * 32
@@ -37,6 +37,21 @@ def test_nearly_all_that_is_planted_is_found_and_nearly_nothing_else() -> None:
     assert sum(missed.values()) <= 2, missed
     wrong = [s.text for s in harmless(Random(8), 12) if find(s.text, RULES)]
     assert len(wrong) <= 3, wrong
+
+
+def test_most_of_what_was_written_by_hand_is_found() -> None:
+    planted = missed = wrong = 0
+    for sample in handwritten():
+        found = find(sample.text, RULES)
+        covered = {i for one in found for i in range(one.start, one.end)}
+        planted += len(sample.planted)
+        for start, end, _ in sample.planted:
+            missed += any(i not in covered for i in range(start, end) if sample.text[i].isalnum())
+        wrong += sum(
+            not any(one.start < end and start < one.end for start, end, _ in sample.planted)
+            for one in found
+        )
+    assert planted > 50 and missed <= 4 and wrong <= 1
 
 
 @pytest.mark.parametrize(
@@ -192,7 +207,7 @@ def test_any_text_comes_back_as_it_was(text: str) -> None:
     )
     for rules in (RULES, vowels):
         masked = mask(rules)
-        masked._names.reserve([text])  # pyright: ignore[reportPrivateUsage]
+        masked.names.reserve([text])
         out = masked.text(text)
         if not any(canonical(v) != v for v in masked.pairs.values()):
             assert restored(out, masked.pairs) == text

@@ -28,7 +28,10 @@ _CHINESE: dict[str, str] = {
         "健康卡 體檢號"
     ),
     "key": "密码 密碼 口令 密钥 密鑰 令牌 验证码 驗證碼 动态码 取件码",
-    "card": "银行卡 信用卡 储蓄卡 借记卡 銀行卡 卡号 卡號 银联 开户 开户行 打款 转账",
+    "card": (
+        "银行卡 信用卡 储蓄卡 借记卡 銀行卡 卡号 卡號 银联 "
+        "开户 开户行 打款 转账 工行 建行 农行 招行 中行 交行 行卡 卡里 卡上"
+    ),
     "account": "微信 微訊 v信 加v 加我v 支付宝 支付寶 账号 帐号 賬號 帳號 账户 户头",
     "birth": "生日 出生 出生日期 出生年月 出生年月日 出生于 出生於 生于 生於 诞辰",
     "passport": "护照 護照 签证 旅行证",
@@ -52,8 +55,8 @@ _ENGLISH: dict[str, str] = {
         "health insurance number,health insurance id"
     ),
     "key": (
-        "password,passwd,passcode,passphrase,pwd,api key,apikey,access key,secret,token,bearer,otp,"
-        "pin,verification code,security code,access code,private key"
+        "password,passwd,passcode,passphrase,pwd,pw,api key,apikey,access key,secret,token,bearer,"
+        "otp,pin,verification code,security code,access code,private key"
     ),
     "card": "card,visa,mastercard,unionpay,amex",
     "account": (

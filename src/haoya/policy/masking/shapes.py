@@ -50,7 +50,9 @@ def _said(match: "re.Match[str]", cues: list[Cue], *kinds: str) -> bool:
 
 
 def _id(match: "re.Match[str]", cues: list[Cue]) -> bool:
-    return is_id(match[0]) or shaped_as_id(match[0])
+    before = match.string[match.start() - 1 : match.start()] if match.start() else ""
+    lone = not (before.isascii() and before.isalpha())
+    return is_id(match[0]) or (lone and shaped_as_id(match[0]))
 
 
 def _old_id(match: "re.Match[str]", cues: list[Cue]) -> bool:
@@ -114,7 +116,7 @@ _MOBILE = (
     r"|\d{2}[ -]\d{4}[ -]\d{3}|\d[ -]\d{3}[ -]\d{5}|\d[ -]\d{8}|\d{5}[ -]\d{4}|\d{3}[ -]\d{6})"
     r"|[ -][3-9](?:[ -]\d){9})" + _END
 )
-_DMS = r"\d{1,3}°\s?\d{1,2}['′]\s?(?:\d{1,2}(?:\.\d+)?[\"″]\s?)?[NSEW北南东西]?"
+_DMS = r"[北南东西]?[纬经]?\d{1,3}°\s?\d{1,2}['′]\s?(?:\d{1,2}(?:\.\d+)?[\"″]\s?)?[NSEW北南东西]?"
 _PROVINCE = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 
@@ -122,7 +124,8 @@ _TABLE: tuple[tuple[str, str, str, Check | None], ...] = (
     (
         "email",
         "@",
-        r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}"
+        r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}(?:'[A-Za-z0-9._%+-]{1,64})?"
+        r"@[A-Za-z0-9-]{1,63}"
         r"(?:\.[A-Za-z0-9-]{1,63}){0,8}\.(?:xn--[A-Za-z0-9-]{2,30}|[A-Za-z]{2,24})",
         None,
     ),
@@ -137,7 +140,7 @@ _TABLE: tuple[tuple[str, str, str, Check | None], ...] = (
     (
         "id",
         "9",
-        r"[1-689]" + _LONE + r"\d{5}[ -]?(?:18|19|20)\d{6}[ -]?\d{3}[0-9Xx]" + _END,
+        r"[1-689](?<!\d.)\d{5}[ -]?(?:18|19|20)\d{6}[ -]?\d{3}[0-9Xx]" + _END,
         _id,
     ),
     ("id", "9", r"[1-689]" + _LONE + r"\d{14}" + _END, _old_id),
@@ -228,7 +231,7 @@ _TABLE: tuple[tuple[str, str, str, Check | None], ...] = (
         r"(?P<b>-?\d{1,3}\.\d{2,})°? ?[NSEW]?(?![0-9.])",
         _placed,
     ),
-    ("gps", "°", _DMS + r"[ ,，]{0,2}" + _DMS, None),
+    ("gps", "°", _DMS + r"[ ,，]{0,3}" + _DMS, None),
     ("account", "_", r"wxid_[a-z0-9]{10,20}" + _END, None),
 )
 SHAPES = tuple(

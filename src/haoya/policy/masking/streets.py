@@ -7,9 +7,12 @@ from haoya.policy.masking.words import Found
 
 _NUMBER = r"(?:\d{1,5}(?:[-之]\d{1,4})?|[一二三四五六七八九十百]{1,4}|[A-Za-z])"
 _UNIT = r"(?:号楼|號樓|号院|号|號|弄|栋|棟|幢|座|单元|單元|室|楼|樓|层|層|户|戶|巷|门|組|组|队)"
+_NO_STREET = r"(?!口|线|出口|航站|馆|机|球|字|文|令)"
+_BUILDING = r"[\u4e00-\u9fff]{2,10}?(?:大厦|大樓|大楼|中心|广场|公寓|小区|花园|园区|国际)"
 _CHAIN = re.compile(
     rf"(?:(?<=[\u4e00-\u9fff ])|(?<![0-9A-Za-z])){_NUMBER}{_UNIT}"
-    rf"(?:[ ,，之]?(?:{_NUMBER}{_UNIT}|[东西南北中]?[门楼座区侧]))*"
+    rf"{_NO_STREET}(?:[ ,，之]?(?:{_NUMBER}{_UNIT}{_NO_STREET}|{_BUILDING}"
+    r"|[东西南北中]?[门楼座区侧]))*"
     r"(?:[ -]?\d{3,4}(?:室|房)?(?![0-9A-Za-z])|之\d{1,3})?"
 )
 _FOREIGN = re.compile(r"[^\u4e00-\u9fffA-Za-z0-9·()（）\-]")
