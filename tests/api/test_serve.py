@@ -10,13 +10,14 @@ import time
 from pathlib import Path
 
 import httpx2
+import pydantic
 import pytest
 
 from haoya.api.serve import serve
 from haoya.core.errors import ConfigError, Unready
+from haoya.runtime.api_settings import ApiSettings
 from haoya.runtime.home import Home
 from haoya.runtime.house import House
-from haoya.runtime.settings import ApiSettings
 from tests.api.daemon import MODEL, SECONDS, Daemon, ModelServer, until
 
 
@@ -42,10 +43,16 @@ def test_a_second_address_family_where_the_machine_has_it(tmp_path: Path) -> Non
     assert asyncio.run(_open(tmp_path, ApiSettings(host="::1", port=0))).startswith("http://[::1]:")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", "", "127.0.0.1.x"])
-def test_other_machines_are_not_let_in(tmp_path: Path, host: str) -> None:
+OTHERS = ["0.0.0.0", "::", "192.168.1.5", "example.org", "", "127.0.0.1.x"]
+
+
+@pytest.mark.parametrize("host", OTHERS)
+def test_other_machines_are_not_let_in_without_tls(tmp_path: Path, host: str) -> None:
+    with pytest.raises(pydantic.ValidationError, match=r"needs TLS.*127\.0\.0\.1"):
+        ApiSettings(host=host, port=0)
+    unchecked = ApiSettings.model_construct(host=host, port=0, cert="", key="", token="", names=[])
     with pytest.raises(ConfigError) as raised:
-        asyncio.run(_open(tmp_path, ApiSettings(host=host, port=0)))
+        asyncio.run(_open(tmp_path, unchecked))
     assert "127.0.0.1" in raised.value.cure
 
 

@@ -27,7 +27,7 @@ def judged(judge: Judge, spec: ToolSpec | None, role: Role, call: ToolCall = CAL
     return judge.judge(Case(spec=spec, call=call, person="tg:1", role=role))
 
 
-def spec(*effects: Effect, name: str = "tool", about: str = "") -> ToolSpec:
+def spec(*effects: Effect, name: str = "tool", about: str = "workspace") -> ToolSpec:
     labels = frozenset({about} if about else ())
     return ToolSpec(name=name, purpose="?", effects=frozenset(effects), reads=labels, writes=labels)
 
@@ -75,7 +75,9 @@ def test_the_strictest_effect_decides(
     judge = Judge(cells=changed)
     verdict = judged(judge, spec(*effects), role)
     each = [(DEFAULTS | changed)[f"{role}.{effect}"] for effect in effects]
-    assert verdict.decision == max(each, key=STRICT.index, default="allow")
+    bound = max(each, key=STRICT.index, default="allow")
+    unasked = not effects.isdisjoint({"send", "spend"}) and bound == "allow"
+    assert verdict.decision == ("ask" if unasked else bound)
     assert verdict.reason
 
 

@@ -33,6 +33,7 @@ async def sign_in(request: Request) -> Response:
         max_age=int(SESSION_SECONDS),
         path="/",
         httponly=True,
+        secure=window.scheme == "https",
         samesite="strict",
     )
     return response

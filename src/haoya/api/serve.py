@@ -3,8 +3,8 @@
 
 import asyncio
 import errno
-import ipaddress
 import socket
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -13,10 +13,12 @@ import uvicorn
 from haoya.api.app import app_of
 from haoya.api.auth import token_of
 from haoya.api.protocol import Protocol
+from haoya.api.tls import secured
 from haoya.api.window import Window
 from haoya.core.errors import ConfigError, Unready
+from haoya.runtime.api_settings import ApiSettings
 from haoya.runtime.house import House
-from haoya.runtime.settings import ApiSettings
+from haoya.runtime.peers_settings import is_loopback
 
 LINGER_SECONDS = 0.4
 """How long a response in work may take to end once the window closes."""
@@ -29,14 +31,20 @@ KEEP_SECONDS = 30
 async def serve(house: House, settings: ApiSettings) -> AsyncGenerator[str, None]:
     """Answer HTTP at `settings.host` and `settings.port` (0: any free one); yields the address.
 
-    Raises `Unready` where the port is taken and `ConfigError` where the host is not this machine
-    alone or the token is a secret that is not there.
+    Raises `Unready` where the port is taken and `ConfigError` where the token is a secret that is
+    not there, or others could reach the address without TLS or before any of them was let in.
     """
-    host = _loopback(settings.host)
-    token = token_of(house.home, settings.token)
+    context = secured(
+        house.home.folder, settings.cert, settings.key, section="api", protocol="http/1.1"
+    )
+    host = _address(settings.host, house, context)
+    token = token_of(house.home, settings.token, house.secrets)
     with _bound(host, settings.port) as listener:
-        window = Window(house, host=host, port=listener.getsockname()[1], token=token)
-        server = _Server(window)
+        port = listener.getsockname()[1]
+        window = Window(
+            house, host=host, port=port, token=token, names=settings.names, tls=context is not None
+        )
+        server = _Server(window, context)
         async with asyncio.TaskGroup() as tasks:
             await server.open(listener)
             counting = tasks.create_task(window.tally.follow(house))
@@ -50,8 +58,9 @@ async def serve(house: House, settings: ApiSettings) -> AsyncGenerator[str, None
 class _Server(uvicorn.Server):
     """uvicorn without its main loop: it neither takes signals nor logs nor wakes up idle."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, context: ssl.SSLContext | None) -> None:
         self.window = window
+        self.context = context
         config = uvicorn.Config(
             app_of(window),
             loop="asyncio",
@@ -71,6 +80,7 @@ class _Server(uvicorn.Server):
     async def open(self, listener: socket.socket) -> None:
         """Begin to listen."""
         self.config.load()
+        self.config.ssl = self.context
         self.lifespan = self.config.lifespan_class(self.config)
         self.server_state.default_headers = self.config.encoded_headers
         await self.startup(sockets=[listener])
@@ -92,19 +102,19 @@ class _Server(uvicorn.Server):
             connection.transport.abort()
 
 
-def _loopback(host: str) -> str:
-    """The address to bind; `ConfigError` for one that others could reach."""
+def _address(host: str, house: House, context: ssl.SSLContext | None) -> str:
+    """The address to bind; `ConfigError` for one that others could reach and may not."""
     name = "127.0.0.1" if host == "localhost" else host.strip("[]")
-    try:
-        if ipaddress.ip_address(name).is_loopback:
-            return name
-    except ValueError:
-        pass
-    raise ConfigError(
-        f"[api] host: {host!r} would let other machines in, which needs TLS and is not yet allowed",
-        cure='keep host = "127.0.0.1" and reach it through a tunnel, '
-        "such as ssh -L 8642:127.0.0.1:8642",
-    )
+    if is_loopback(name):
+        return name
+    cure = 'keep host = "127.0.0.1" and use a tunnel, such as ssh -L 8642:127.0.0.1:8642'
+    if context is None:
+        text = f"[api] host: {host!r} would let other machines in without TLS"
+        raise ConfigError(text, cure=f"name cert and key, or {cure}")
+    if not house.devices.all():
+        text = f"[api] host: {host!r} would let other machines in, and none was enrolled"
+        raise ConfigError(text, cure=f"run `haoya devices add NAME --scope chat`, or {cure}")
+    return name
 
 
 def _bound(host: str, port: int) -> socket.socket:

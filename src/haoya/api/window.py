@@ -4,6 +4,7 @@
 import asyncio
 import os
 import pwd
+from collections.abc import Sequence
 from typing import cast
 
 from starlette.requests import HTTPConnection
@@ -17,18 +18,29 @@ class Window:
     """An open window: the house behind it, where it listens, who may look in.
 
     `hosts` are the only values of `Host` that are answered; an `Origin` must be one of them
-    after `http://`. A page elsewhere whose name resolves to this machine (DNS rebinding) fails
-    both.
+    after our `scheme`. `names` are further ones than the machine has for itself. A page elsewhere
+    whose name resolves to this machine (DNS rebinding) fails both.
     """
 
-    def __init__(self, house: House, *, host: str, port: int, token: str) -> None:
+    def __init__(
+        self,
+        house: House,
+        *,
+        host: str,
+        port: int,
+        token: str,
+        names: Sequence[str] = (),
+        tls: bool = False,
+    ) -> None:
         self.house = house
+        everywhere = host in ("0.0.0.0", "::")
         shown = f"[{host}]" if ":" in host else host
-        names = {"127.0.0.1", "localhost", "[::1]", shown}
+        own = {"127.0.0.1", "localhost", "[::1]", *names, *([] if everywhere else [shown])}
         self.port = port
-        self.url = f"http://{shown}:{port}"
-        self.hosts = frozenset(f"{name}:{port}" for name in names) | (
-            names if port == 80 else frozenset[str]()
+        self.scheme = "https" if tls else "http"
+        self.url = f"{self.scheme}://{(*names, 'localhost' if everywhere else shown)[0]}:{port}"
+        self.hosts = frozenset(f"{name}:{port}" for name in own) | (
+            own if port == (443 if tls else 80) else frozenset[str]()
         )
         self.token = token
         self.sessions = Sessions(house.home.token.with_name("api-sessions.json"), house.clock)

@@ -127,6 +127,20 @@ class Ask(Answer, frozen=True, kw_only=True):
     expires: float = 0
 
 
+class Leave(Answer, frozen=True, kw_only=True):
+    """One of `grants_list`: what a person may have done without a question; `limit` 0 for any
+    number of times, `expires` 0 for never."""
+
+    number: int = 0
+    person: str = ""
+    conversation: str = ""
+    tool: str = ""
+    arguments: dict[str, str] = {}
+    limit: int = 0
+    used: int = 0
+    expires: float = 0
+
+
 class Channel(Answer, frozen=True, kw_only=True):
     """One of `channels_list`."""
 
@@ -182,6 +196,30 @@ class PeerList(Answer, frozen=True, kw_only=True):
     reason: str = ""
     fingerprint: str = ""
     peers: list[PeerState] = []
+
+
+class DeviceToken(Answer, frozen=True, kw_only=True):
+    """`devices_add`: the token is shown this once."""
+
+    name: str = ""
+    scopes: list[str] = []
+    token: str = ""
+    url: str = ""
+
+
+class DeviceState(Answer, frozen=True, kw_only=True):
+    """A device that may use the API; `at` in Unix seconds."""
+
+    name: str = ""
+    scopes: list[str] = []
+    per_minute: int = 0
+    at: float = 0
+
+
+class DeviceList(Answer, frozen=True, kw_only=True):
+    """`devices_list`."""
+
+    devices: list[DeviceState] = []
 
 
 class RunLine(Answer, frozen=True, kw_only=True):

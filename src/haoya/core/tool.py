@@ -14,6 +14,9 @@ how much, at what time."""
 
 Effect = Literal["read", "write", "net", "exec", "send", "spend"]
 
+Deed = Literal["create", "change", "delete", "send", "share", "pay", "run", "fetch"]
+"""What a tool does, as people ask for it; policy knows the words (zh and en) that name each."""
+
 
 class ToolSpec(Word, frozen=True, kw_only=True):
     """A tool as the model and policy see it. Policy judges by `effects`, never by `name`.
@@ -28,6 +31,12 @@ class ToolSpec(Word, frozen=True, kw_only=True):
     `author` is whose words its results are (`owner` for what the owner alone can have written),
     `private` whether they are for the asking person's eyes only, and `audience` the arguments that
     name who gets to read the other arguments (empty: what it writes stays with the person).
+    Arguments are named by path (`to`, `items.price`; positions in lists are left out).
+
+    Where a result is JSON and strangers can write into some of its fields only, `fields` says
+    whose the others are, by path (`*` for any name, `id`, `participants.email`): what the service
+    itself fills in. `names` are the fields by which people call the thing a record is about
+    (`title`, `filename`). `deed` is what the tool does, "" for what its effects say.
     """
 
     name: str
@@ -42,6 +51,9 @@ class ToolSpec(Word, frozen=True, kw_only=True):
     author: Author = "untrusted"
     private: bool = False
     audience: frozenset[str] = frozenset()
+    fields: dict[str, Author] = msgspec.field(default_factory=dict[str, Author])
+    names: frozenset[str] = frozenset()
+    deed: Deed | Literal[""] = ""
 
 
 class ToolCall(Word, frozen=True, kw_only=True):
@@ -188,12 +200,14 @@ Delta = TextDelta | ThoughtDelta | CallDelta | Finish
 
 class Scene(Word, frozen=True, kw_only=True):
     """Where a tool runs: the conversation, the person asking (a principal's key), the turn and
-    the call. `key` is stable across restarts and serves as idempotency key of its effect."""
+    the call. `label` is that of all the model had read when it made the call, and so of every
+    argument. `key` is stable across restarts and serves as idempotency key of its effect."""
 
     address: Address
     person: str
     turn: int
     call: str
+    label: Label = OWNER
 
     @property
     def key(self) -> str:

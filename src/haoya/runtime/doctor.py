@@ -54,10 +54,16 @@ def _folder(home: Home) -> list[Finding]:
                 cure="free some space, or move the folder and set HAOYA_HOME",
             )
         )
-    for path in (home.folder, home.settings, home.secrets, home.token):
-        findings += _permissions(path)
+    findings += permissions(home)
     findings += _disk_speed(home.folder)
     return findings
+
+
+def permissions(home: Home) -> list[Finding]:
+    """A warning for each file of ours that others may read."""
+    private = (home.folder, home.settings, home.secrets, home.vault, home.token)
+    private += (home.devices, home.peers)
+    return [finding for path in private for finding in _permissions(path)]
 
 
 def _permissions(path: Path) -> list[Finding]:

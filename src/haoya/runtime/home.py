@@ -19,8 +19,13 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def secrets(self) -> Path:
-        """Named secrets, TOML, readable by the owner alone."""
+        """Named secrets in the clear, TOML: taken into the vault as soon as they are seen."""
         return self.folder / "secrets.toml"
+
+    @property
+    def vault(self) -> Path:
+        """The secrets, encrypted; its key lies elsewhere."""
+        return self.folder / "vault"
 
     @property
     def last_good(self) -> Path:
@@ -56,6 +61,11 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
     def masking_key(self) -> Path:
         """The secret that placeholders for personal data follow from."""
         return self.folder / "state" / "masking.key"
+
+    @property
+    def devices(self) -> Path:
+        """Who may use the API from elsewhere."""
+        return self.folder / "state" / "devices.json"
 
     @property
     def peers(self) -> Path:

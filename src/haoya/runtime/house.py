@@ -7,34 +7,43 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from haoya.core.errors import ConfigError, Unready
+from haoya.core.errors import Unready
 from haoya.core.plugin import Call, Plugin
-from haoya.core.ports import Connection, Desk, Memory, Model, Tool, Warms
+from haoya.core.ports import Connection, Desk, Memory, Model, Warms
 from haoya.journal import BlobStore, Journal, open_journal
 from haoya.policy.access import Gate
 from haoya.policy.judge import Judge
+from haoya.policy.leaks import Screen
 from haoya.runtime.asks import Asks
 from haoya.runtime.blobs import LentBlobs
 from haoya.runtime.board import Board
+from haoya.runtime.broker import Broker
 from haoya.runtime.budgets import Budgets
+from haoya.runtime.confinement import Confinement
 from haoya.runtime.contexts import Contexts
 from haoya.runtime.conversations import Conversations, Mind
+from haoya.runtime.devices import Devices
 from haoya.runtime.door import DOOR, attend, door
+from haoya.runtime.egress import Egress
+from haoya.runtime.egress_findings import Leaks, egress_findings, weak_findings
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
-from haoya.runtime.http import open_client
 from haoya.runtime.leaving import leave_findings
 from haoya.runtime.masking import Masking, masked
+from haoya.runtime.named import known_secrets
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
 from haoya.runtime.peers import Listener, Peers
 from haoya.runtime.registry import peers_window, window
 from haoya.runtime.routing import Routing
-from haoya.runtime.secrets import plain_secrets, read_secrets
-from haoya.runtime.settings import ApiSettings, Settings, fault_in, load, remember_good
+from haoya.runtime.secrets import Secrets, plain_secrets
+from haoya.runtime.security import security_findings
+from haoya.runtime.settings import Settings, load, remember_good
 from haoya.runtime.sharing import open_queue
 from haoya.runtime.supervisor import supervise
+from haoya.runtime.vaulting import Keeper
 from haoya.runtime.warming import beginning, warm_first
 from haoya.runtime.watch import watch
 from haoya.runtime.watchdog import Watchdog
@@ -47,25 +56,35 @@ TICK_SECONDS = 5.0
 class House:
     """Everything alive. `run` is its whole life; what parts need of each other is lent here."""
 
-    def __init__(self, home: Home, *, port: int | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        *,
+        port: int | None = None,
+        secrets: Secrets | None = None,
+        phrase: str = "",
+    ) -> None:
         self.home = home
         self.port = port
         self.clock = time.time
-        self.board = Board(self.clock)
+        self.secrets = secrets or Secrets()
+        self.board = Board(self.clock, self.secrets.redactor.clean)
+        self.keeper = Keeper(home, self.board, self.secrets, phrase)
         self.started = self.clock()
         self.settings: Settings = load(home)
-        self.secrets: dict[str, str] = {}
+        self.screen = Screen({})
         self.blobs = LentBlobs(BlobStore(home.blobs))
         self.queue = open_queue(lambda: self.settings.queue)
         self.budgets: Budgets | None = None
         self.peers = Peers(home.peers)
+        self.devices = Devices(home.devices)
         self.listener: Listener | None = None
         self.gateway: Gateway | None = None
         self.conversations: Conversations | None = None
         self.ready = asyncio.Event()
         self.connections: dict[str, Connection] = {}
         self.models: dict[str, Model] = {}
-        self.tools: dict[str, list[Tool[Any]]] = {}
+        self.broker = Broker(self.judge, self.clock, grants=lambda: self._gateway().rulings.grants)
         self.memory: Memory | None = None
         self.masking = Masking(lambda: self.settings, home.masking_key)
         self.routing = Routing(lambda: self.settings, self.models, self.clock)
@@ -76,16 +95,23 @@ class House:
         self.window_open = asyncio.Event()
         self.codes: dict[str, float] = {}
         self._api: asyncio.Task[None] | None = None
-        self.contexts = Contexts(
-            home,
+        self.sandbox = Confinement(home, self.board)
+        self.contexts = self._contexts()
+
+    def _contexts(self) -> Contexts:
+        """What is lent to parts."""
+        return Contexts(
+            self.home,
             self.board,
+            secrets=self.secrets,
             clock=self.clock,
-            http=lambda: self.http,
+            egress=lambda: self.egress,
             blobs=self.blobs,
             queue=self.queue,
             gateway=self._gateway,
             gate=self.gate,
             memory=lambda: self.memory,
+            sandbox=self.sandbox,
             call=self._verb,
         )
 
@@ -93,12 +119,14 @@ class House:
         """Live until cancelled. Never raises for what settings, disk or networks do."""
         with Watchdog(asyncio.get_running_loop()) as self.watchdog:
             async with (
-                open_client() as self.http,
+                self._way_out() as self.egress,
                 asyncio.TaskGroup() as tasks,
             ):
                 self.tasks = tasks
                 with contextlib.suppress(OSError):  # the journal says what is wrong, and waits
                     self.home.prepare()
+                self.settings = await self.keeper.refresh(self.settings)
+                tasks.create_task(self.sandbox.live())
                 self._judge_settings()
                 entrance = Parts(self.board, self.contexts.of, {"channel": self._converse}, tasks)
                 await entrance.apply([door(self.home)])
@@ -114,7 +142,16 @@ class House:
                 self._open_window()
                 self.listener = Listener(lambda x: peers_window()(self, x), self.board, tasks)
                 await self.listener.apply(self.settings.peers)
-                tasks.create_task(watch((self.home.settings, self.home.secrets), self.reload))
+                tasks.create_task(watch(self._watched(), self.reload))
+                tasks.create_task(self.keeper.keep_trying(self.reload))
+
+    def _way_out(self) -> Egress:
+        return Egress(
+            lambda: self.settings.egress,
+            credential=self.secrets.credential,
+            screen=lambda: self.screen,
+            told=Leaks(self.board).told,
+        )
 
     def desk(self) -> Desk:
         """The owner's own door as seen from this process; Unready while it is shut."""
@@ -136,15 +173,17 @@ class House:
         parked = [(n, self.board.health.get(f"models.{n}")) for n in names]
         reasons = [f"[models.{n}] {h.reason}" for n, h in parked if h and h.state != "open"]
         missing = [f"there is no [models.{n}]" for n, h in parked if h is None]
-        wanted = self.settings.agent.tools
-        tools = [tool for name in wanted for tool in self.tools.get(name, [])]
         return Mind(
             settings=self.settings.agent,
-            judge=Judge(cells=dict(self.settings.policy.verdicts)),
+            broker=self.broker,
             routing=self.routing,
-            tools={tool.spec.name: tool for tool in tools},
+            plans=self.settings.policy.mode == "plan",
             trouble="; ".join(reasons or (missing if self.settings.models else [])),
         )
+
+    def judge(self) -> Judge:
+        """What may be done, as the settings say now."""
+        return Judge(cells=dict(self.settings.policy.verdicts))
 
     def gate(self) -> Gate:
         """Who may speak, as the settings say now."""
@@ -164,7 +203,7 @@ class House:
 
     async def _reload(self) -> None:
         before = self.settings
-        self.settings = load(self.home)
+        self.settings = await self.keeper.refresh(load(self.home))
         self._judge_settings()
         if self.parts and self.ready.is_set():
             await self.parts.apply(self._wanted())
@@ -183,12 +222,17 @@ class House:
 
     def _judge_settings(self) -> None:
         now = self.settings
-        findings = [*now.findings, *plain_secrets(now), *leave_findings(now)]
-        try:
-            self.secrets = read_secrets(self.home)
-        except ConfigError as error:
-            findings.append(fault_in("secrets.toml", str(error), error.cure))
+        findings = [*now.findings, *plain_secrets(now), *leave_findings(now), *egress_findings(now)]
+        self.screen = Screen(known_secrets(now, self.secrets.known()))
+        findings += weak_findings(self.screen.weak)
         self.board.find("settings", *findings)
+        told = {finding.id for finding in findings}
+        loose = security_findings(self.home, now)
+        grave = [one for one in loose if one.severity != "info" and one.id not in told]
+        self.board.find("security", *grave)
+
+    def _watched(self) -> tuple[Path, ...]:
+        return (self.home.settings, self.home.secrets, self.home.vault)
 
     def _remember_settings(self) -> None:
         """Keep a copy of settings in which nothing is wrong, the parts' own sections included."""
@@ -198,7 +242,7 @@ class House:
     def _wanted(self) -> list[Wanted]:
         tools = {name: only(name) for name in self.settings.agent.tools}
         tools |= {n: p for n, p in self.settings.tools.items() if n in tools}
-        secrets = self.secrets
+        secrets = self.secrets.values()
         return [
             Wanted(key="memory", kind="memory", name="memory", settings=only("sqlite")),
             *wanted_parts("models", "model", self.settings.models, secrets),
@@ -214,7 +258,10 @@ class House:
             raise Unready(f"{self.home.folder} cannot be written: {error.strerror}") from error
         durability = self.settings.journal.durability
         async with open_journal(
-            self.home.journal, clock=self.clock, synchronous=durability
+            self.home.journal,
+            clock=self.clock,
+            synchronous=durability,
+            censor=self.secrets.redactor,
         ) as journal:
             yield journal
 
@@ -225,6 +272,7 @@ class House:
             gate=self.gate,
             delivery=lambda: self.settings.delivery,
             clock=self.clock,
+            grant_days=lambda: self.settings.policy.grant_days,
         )
         gateway.connections = self.connections
         await self.routing.recall(journal)
@@ -304,7 +352,7 @@ class House:
         await _keep(self.models, name, masked(name, model, self.masking))
 
     async def _keep_tools(self, name: str, tools: Any, _: Plugin[Any, Any]) -> None:
-        await _keep(self.tools, name, list(tools))
+        await _keep(self.broker.parts, name, list(tools))
 
     async def _keep_memory(self, name: str, memory: Memory, _: Plugin[Any, Any]) -> None:
         self.memory = memory
@@ -316,7 +364,7 @@ class House:
     def _open_window(self) -> None:
         settings = self.settings.api
         if self.port is not None:
-            settings = ApiSettings(host=settings.host, port=self.port, token=settings.token)
+            settings = settings.model_copy(update={"port": self.port})
 
         async def use(url: str) -> None:
             self.url = url

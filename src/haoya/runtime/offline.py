@@ -13,10 +13,13 @@ import pydantic
 
 from haoya.core.errors import ConfigError, Unready
 from haoya.core.plugin import PluginKind
-from haoya.journal import open_journal
+from haoya.journal import Journal, open_journal
 from haoya.journal.schema import FILE
 from haoya.policy.access import Gate
-from haoya.runtime import runs
+from haoya.runtime import granting, runs
+from haoya.runtime.api_settings import ApiSettings
+from haoya.runtime.devices import Devices
+from haoya.runtime.devices_verbs import DeviceVerbs
 from haoya.runtime.doctor import damaged, examine
 from haoya.runtime.gateway import PAIRING_KINDS, PEOPLE, Gateway
 from haoya.runtime.home import Home
@@ -31,9 +34,9 @@ from haoya.runtime.registry import built_in, find
 from haoya.runtime.router_settings import ModelFrame, RouterSettings
 from haoya.runtime.runs import Row
 from haoya.runtime.secrets import plain_secrets
+from haoya.runtime.security import security_findings
 from haoya.runtime.settings import (
     AgentSettings,
-    ApiSettings,
     DeliverySettings,
     DownloadSettings,
     Finding,
@@ -44,7 +47,7 @@ from haoya.runtime.settings import (
     faults_of,
     load,
 )
-from haoya.runtime.unmasking import masked_in
+from haoya.runtime.unmasking import story
 from haoya.runtime.verbs import BY, people_row
 
 
@@ -60,6 +63,9 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
         case "config_schema":
             return schema()
         case "doctor":
+            if given.get("security"):
+                found = security_findings(home, load(home))
+                return {"findings": [msgspec.to_builtins(finding) for finding in found]}
             return await _doctor(home)
         case "pair_list":
             async with _gateway(home, read_only=True) as gateway:
@@ -82,20 +88,29 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
             if verb == "peers_invite":
                 return verbs.invite(given, time.time())
             return verbs.remove(given)
+        case "grants_list":
+            async with open_journal(home.journal, read_only=True) as journal:
+                return granting.grants_list(await granting.recall(journal), time.time())
+        case "devices_list" | "devices_add" | "devices_remove":
+            devices = DeviceVerbs(Devices(home.devices), "")
+            if verb == "devices_list":
+                return devices.list()
+            return devices.add(given, time.time()) if "scopes" in given else devices.remove(given)
         case "runs_list" | "runs_show" | "why":
             async with open_journal(home.journal, read_only=True) as journal:
                 if verb == "runs_list":
                     return await runs.runs_list(journal, int(given.get("limit", 20)))
                 if verb == "runs_show":
                     return await runs.runs_show(journal, int(given["turn"]))
-                story = await runs.why(journal, str(given["message"]))
-                if given.get("show_masked") is True:
-                    settings = load(home)
-                    masking = Masking(lambda: settings, home.masking_key)
-                    story["masked"] = await masked_in(journal, masking, settings.agent, story)
-                return story
+                return await _story(home, journal, given)
         case _:
             raise Unready("haoya is not running; start it with `haoya up`")
+
+
+async def _story(home: Home, journal: Journal, given: Mapping[str, Any]) -> Row:
+    settings = load(home)
+    masking = Masking(lambda: settings, home.masking_key)
+    return await story(journal, masking, settings.agent, given)
 
 
 def check(home: Home) -> list[Finding]:

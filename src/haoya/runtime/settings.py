@@ -16,8 +16,10 @@ import pydantic
 from pydantic import Field
 
 from haoya.policy.access import Access
+from haoya.runtime.api_settings import ApiSettings
 from haoya.runtime.channel_settings import ChannelFrame
 from haoya.runtime.download_settings import DownloadSettings
+from haoya.runtime.egress_settings import EgressSettings
 from haoya.runtime.home import Home
 from haoya.runtime.masking_settings import MaskingSettings
 from haoya.runtime.peers_settings import PeersSettings
@@ -45,14 +47,6 @@ class AgentSettings(Section):
     def models(self) -> list[str]:
         """The names in `model`, as a list."""
         return [self.model] if isinstance(self.model, str) else list(self.model)
-
-
-class ApiSettings(Section):
-    """`[api]`: where the HTTP API listens. `token` is a secret reference; empty: made at start."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(8642, ge=0, le=65535)
-    token: str = ""
 
 
 class JournalSettings(Section):
@@ -98,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     downloads: DownloadSettings
     queue: QueueSettings
     masking: MaskingSettings
+    egress: EgressSettings
     channels: dict[str, PartSettings]
     models: dict[str, PartSettings]
     tools: dict[str, PartSettings]
@@ -117,6 +112,7 @@ _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "downloads": DownloadSettings,
     "queue": QueueSettings,
     "masking": MaskingSettings,
+    "egress": EgressSettings,
 }
 _FRAMES: dict[str, type[ChannelFrame | PartFrame]] = {
     "channels": ChannelFrame,
@@ -178,6 +174,7 @@ def read(table: Mapping[str, Any], findings: list[Finding] | None = None) -> Set
         downloads=cast("DownloadSettings", parsed["downloads"]),
         queue=cast("QueueSettings", parsed["queue"]),
         masking=cast("MaskingSettings", parsed["masking"]),
+        egress=cast("EgressSettings", parsed["egress"]),
         channels=_parts("channels", table, findings),
         models=models,
         tools=_parts("tools", table, findings),

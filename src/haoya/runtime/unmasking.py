@@ -5,6 +5,8 @@ Nothing is kept for it: placeholders follow from the conversation, the value and
 home, so the same words give the same ones. By today's rules, and by today's system prompt.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from haoya.agent.prompt import system_prompt
@@ -14,19 +16,29 @@ from haoya.core.message import Address
 from haoya.core.tool import Line, Prompt
 from haoya.journal import Journal
 from haoya.runtime.masking import NOTED, Masking, plainly
-from haoya.runtime.runs import Row
+from haoya.runtime.runs import Row, why
 from haoya.runtime.settings import AgentSettings
 
 _ASKED = frozenset({kind_of(ModelAsked), kind_of(ModelAnswered)})
 
 
+async def story(
+    journal: Journal, masking: Masking, agent: AgentSettings, given: Mapping[str, object]
+) -> Row:
+    """The answer to `why`; with `show_masked` also what was put away."""
+    told = await why(journal, str(given["message"]))
+    if given.get("show_masked") is True:
+        told["masked"] = await masked_in(journal, masking, agent, told)
+    return told
+
+
 async def masked_in(
-    journal: Journal, masking: Masking, agent: AgentSettings, story: Row
+    journal: Journal, masking: Masking, agent: AgentSettings, told: Row
 ) -> list[Row]:
     """The placeholders that the models of a message's turn were shown, each with its value;
-    `story` is the answer to `why`. Empty where nothing was masked."""
-    key = str(story["conversation"])
-    lines = await journal.read(key, after=int(story["message"]) - 1, kinds=_ASKED)
+    `told` is the answer to `why`. Empty where nothing was masked."""
+    key = str(told["conversation"])
+    lines = await journal.read(key, after=int(told["message"]) - 1, kinds=_ASKED)
     turns = [entry.event for entry in lines if isinstance(entry.event, ModelAsked | ModelAnswered)]
     if not turns:
         return []

@@ -18,14 +18,16 @@ from haoya.core.errors import ConfigError, HaoyaError, Unready
 from haoya.core.event import Asked, Received
 from haoya.core.message import text_of
 from haoya.policy.principal import Principal
-from haoya.runtime import modelbench, runs
+from haoya.runtime import granting, modelbench, runs
+from haoya.runtime.devices_verbs import DeviceVerbs
 from haoya.runtime.doctor import examine, part_finding
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.house import DOOR, House
 from haoya.runtime.peers_verbs import PeerVerbs
 from haoya.runtime.runs import Row
+from haoya.runtime.security import security_findings
 from haoya.runtime.sharing import queue_row
-from haoya.runtime.unmasking import masked_in
+from haoya.runtime.unmasking import story
 
 LINK_SECONDS = 600.0
 """How long a one-time link to the panel is good for."""
@@ -47,12 +49,17 @@ class Verbs:
             "pair_remove": self.pair_remove,
             "asks": self.asks,
             "decide": self.decide,
+            "grants_list": self.grants_list,
+            "grants_revoke": self.grants_revoke,
             "channels_list": self.channels_list,
             "channels_test": self.channels_test,
             "queue": self.queue,
             "peers_list": self.peers_list,
             "peers_invite": self.peers_invite,
             "peers_remove": self.peers_remove,
+            "devices_list": self.devices_list,
+            "devices_add": self.devices_add,
+            "devices_remove": self.devices_remove,
             "models_bench": self.models_bench,
             "runs_list": self.runs_list,
             "runs_show": self.runs_show,
@@ -116,9 +123,12 @@ class Verbs:
             "loop_stall_ms": round(house.watchdog.worst * 1000, 1) if house.watchdog else 0,
         }
 
-    async def doctor(self, _: Mapping[str, Any]) -> Row:
-        """Everything that is not as it should be."""
+    async def doctor(self, given: Mapping[str, Any]) -> Row:
+        """Everything that is not as it should be; with `security`, what stands open."""
         house = self.house
+        if given.get("security"):
+            found = await asyncio.to_thread(security_findings, house.home, house.settings)
+            return {"findings": [msgspec.to_builtins(finding) for finding in found]}
         findings = list(house.board.all_findings())
         for key, health in house.board.health.items():
             if health.state in ("parked", "waiting") and key not in house.board.findings:
@@ -167,11 +177,21 @@ class Verbs:
     async def decide(self, given: Mapping[str, Any]) -> Row:
         """Answer one."""
         number, yes = int(given["number"]), given["yes"]
-        if not isinstance(yes, bool):  # "no" is no empty string, and must not pass for a yes
-            raise TypeError(f"yes must be true or false, not {yes!r}")
-        if not await self.gateway().settle(number, yes, BY):
+        always = given.get("always", False)
+        # "no" is no empty string, and must not pass for a yes
+        if not isinstance(yes, bool) or not isinstance(always, bool):
+            raise TypeError(f"yes and always must be true or false, not {yes!r}, {always!r}")
+        if not await self.gateway().settle(number, yes, BY, always=always):
             raise ConfigError(f"question {number} is not open", cure="see `haoya asks`")
-        return {"number": number, "yes": yes}
+        return {"number": number, "yes": yes, "always": yes and always}
+
+    async def grants_list(self, _: Mapping[str, Any]) -> list[Row]:
+        """The standing leaves that count now."""
+        return granting.grants_list(self.gateway().rulings.grants, self.house.clock())
+
+    async def grants_revoke(self, given: Mapping[str, Any]) -> Row:
+        """Take a standing leave back."""
+        return await granting.grants_revoke(self.gateway().rulings, given, BY)
 
     async def channels_list(self, _: Mapping[str, Any]) -> list[Row]:
         """The channels with what they can do."""
@@ -227,6 +247,18 @@ class Verbs:
         """Let a node ask no more."""
         return self._peers().remove(given)
 
+    async def devices_list(self, _: Mapping[str, Any]) -> Row:
+        """The devices that may use the API."""
+        return DeviceVerbs(self.house.devices, self.house.url).list()
+
+    async def devices_add(self, given: Mapping[str, Any]) -> Row:
+        """Let a device use some of the API."""
+        return DeviceVerbs(self.house.devices, self.house.url).add(given, self.house.clock())
+
+    async def devices_remove(self, given: Mapping[str, Any]) -> Row:
+        """Let a device in no more."""
+        return DeviceVerbs(self.house.devices, self.house.url).remove(given)
+
     async def models_bench(self, given: Mapping[str, Any]) -> Row:
         """One measurement of one model."""
         return await modelbench.bench(
@@ -247,13 +279,8 @@ class Verbs:
 
     async def why(self, given: Mapping[str, Any]) -> Row:
         """What became of a message."""
-        journal = self.gateway().journal
-        story = await runs.why(journal, str(given["message"]))
-        if given.get("show_masked") is True:
-            house = self.house
-            agent = house.settings.agent
-            story["masked"] = await masked_in(journal, house.masking, agent, story)
-        return story
+        house, journal = self.house, self.gateway().journal
+        return await story(journal, house.masking, house.settings.agent, given)
 
     async def replay(self, given: Mapping[str, Any]) -> Row:
         """Take a message up again as if it had just come."""

@@ -6,9 +6,9 @@ import errno
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from haoya.api.peers.guest import Guest, Hall
+from haoya.api.tls import secured
 from haoya.core.errors import ConfigError, Unready
 from haoya.runtime.house import House
 from haoya.runtime.peers_settings import PeersSettings
@@ -28,14 +28,16 @@ async def serve(house: House, settings: PeersSettings) -> AsyncGenerator[str, No
     Raises `Unready` where the port is taken, `ConfigError` where the certificate or the address
     cannot be used.
     """
-    secured = _secured(house.home.folder, settings)
+    context = secured(
+        house.home.folder, settings.cert, settings.key, section="peers", protocol="h2"
+    )
     hall = Hall(house)
-    server = await _bound(hall, settings, secured)
+    server = await _bound(hall, settings, context)
     port = server.sockets[0].getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     house.peers.on_removed.add(hall.send_away)
     try:
-        yield f"{'https' if secured else 'http'}://{host}:{port}"
+        yield f"{'https' if context else 'http'}://{host}:{port}"
     finally:
         house.peers.on_removed.discard(hall.send_away)
         server.close()
@@ -43,7 +45,7 @@ async def serve(house: House, settings: PeersSettings) -> AsyncGenerator[str, No
 
 
 async def _bound(
-    hall: Hall, settings: PeersSettings, secured: ssl.SSLContext | None
+    hall: Hall, settings: PeersSettings, context: ssl.SSLContext | None
 ) -> asyncio.Server:
     async def attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -63,9 +65,9 @@ async def _bound(
             attend,
             "127.0.0.1" if host == "localhost" else host,
             port,
-            ssl=secured,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS if secured else None,
-            ssl_shutdown_timeout=FAREWELL_SECONDS if secured else None,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if context else None,
+            ssl_shutdown_timeout=FAREWELL_SECONDS if context else None,
         )
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -76,25 +78,6 @@ async def _bound(
                 f"[peers] port {port} may be opened by root only", cure=cure
             ) from error
         raise Unready(f"{settings.listen} cannot be listened at: {error.strerror}") from error
-
-
-def _secured(home: Path, settings: PeersSettings) -> ssl.SSLContext | None:
-    """TLS 1.3 with the owner's certificate; None where none is named."""
-    if not (settings.cert and settings.key):
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.set_alpn_protocols(["h2"])
-    try:
-        context.load_cert_chain(home / settings.cert, home / settings.key)
-    except OSError as error:  # ssl.SSLError is one
-        why = error.strerror or getattr(error, "reason", "")
-        raise ConfigError(
-            f"[peers] cert or key cannot be used: {why}",
-            cure="name a PEM certificate and its key; docs/howto/use-a-stronger-machine.md "
-            "shows how to make them",
-        ) from error
-    return context
 
 
 async def _emptied(hall: Hall) -> None:

@@ -2,6 +2,7 @@
 """The socket: dialled, read and written by the line, closed politely."""
 
 import asyncio
+import contextlib
 import ssl
 
 from haoya.channels.irc.settings import IrcSettings
@@ -81,7 +82,9 @@ class Link:
         except OSError:  # a timeout is one, too
             pass
         finally:
-            self._writer.transport.abort()
+            # A TLS transport that was closed twice has forgotten what to abort (CPython 3.11).
+            with contextlib.suppress(AttributeError):
+                self._writer.transport.abort()
 
 
 def _tls(settings: IrcSettings) -> ssl.SSLContext:
