@@ -29,7 +29,7 @@ from haoya.core.tool import Finish, Line, Prompt
 from haoya.journal import BlobStore
 from haoya.models.peer import plugin as peer
 from haoya.models.script import plugin as script
-from haoya.runtime.http import open_client
+from haoya.runtime.egress import open_client
 from rig import HAOYA, START_SECONDS, Daemon, Json, Trouble, cpu_seconds, rss_mb, share, show
 
 WARM_ROUNDS = 20
@@ -122,7 +122,7 @@ def _prompt(text: str) -> Prompt:
 
 @asynccontextmanager
 async def _opened(folder: Path, plugin: Plugin, settings: Json) -> AsyncGenerator[Model, None]:
-    async with open_client() as http:
+    async with open_client(*(str(value) for value in settings.values())) as http:
         lent = _lent(folder, http)
         async with plugin.open(plugin.settings.model_validate(settings), lent) as model:
             yield model

@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
+from haoya.agent.lent import Answer, AskOwner, Lent, Retracted
 from haoya.agent.transcript import groups_of, open_calls, standing, steps_taken
-from haoya.agent.turn import Answer, AskOwner, Lent, Retracted, turn
+from haoya.agent.turn import turn
 from haoya.core.errors import HaoyaError
 from haoya.core.event import Admitted, Asked, Decided, Entry, Event, Said
 from haoya.core.message import Address, Outbound, Text, text_of
@@ -31,8 +32,9 @@ from haoya.core.tool import (
     ToolCall,
     ToolResult,
     ToolSpec,
-    Verdict,
 )
+from haoya.policy.judge import Decision, Judge
+from haoya.runtime.broker import Broker
 
 ADDRESS = Address(channel="c", room="r")
 Wish = tuple[str, str]
@@ -123,15 +125,18 @@ class Tools:
             self.keys[scene.key] += 1
             return ToolResult(text=f"{name} {note.what}")
 
-        spec = ToolSpec(name=name, purpose="?", effects=frozenset(effects), idempotent=idempotent)
+        spec = ToolSpec(
+            name=name,
+            purpose="?",
+            effects=frozenset(effects),
+            writes=frozenset({"workspace"} if "write" in effects else ()),
+            idempotent=idempotent,
+        )
         self.lent[name] = Tool(spec=spec, arguments=Note, run=run or count)
 
 
-def judge_by_effects(spec: ToolSpec | None, call: ToolCall) -> Verdict:
-    """Sending is asked about, spending denied, all else allowed."""
-    effects: frozenset[Effect] = spec.effects if spec else frozenset({"spend"})
-    decision = "ask" if "send" in effects else "deny" if "spend" in effects else "allow"
-    return Verdict(decision=decision, reason="because")
+CELLS: dict[str, Decision] = {"owner.send": "ask", "owner.spend": "deny"}
+"""Sending is asked about, spending denied, all else allowed."""
 
 
 class Died(Exception):
@@ -146,11 +151,12 @@ class Play:
         self.tools = tools or Tools()
         self.wanted = {
             "models": [("main", Scripted())],
-            "tools": self.tools.lent,
-            "judge": judge_by_effects,
             "system": "You are a test.",
             **lent,
         }
+        self.cells = CELLS
+        self.broker = Broker(lambda: Judge(cells=dict(self.cells)), lambda: 0.0)
+        self.broker.parts["test"] = list(self.tools.lent.values())
         self.die_after: int | None = None
         self.writes = 0
         self.streamed: list[str] = []
@@ -191,8 +197,9 @@ class Play:
         if not state.turn or state.paused:
             return ""
         number = state.turn
-        scene = lambda call: Scene(address=ADDRESS, person="c:7", turn=number, call=call)  # noqa: E731
-        lent = Lent(**{"scene": scene, **self.wanted})
+        scene = Scene(address=ADDRESS, person="c:7", turn=number, call="")
+        lease = self.broker.chat(scene, "owner", ["test"])
+        lent = Lent(**{"scene": scene, "broker": lease, **self.wanted})
         groups = groups_of(self.entries, number, ADDRESS)
         pending = open_calls(self.entries, number)
         taken = steps_taken(self.entries, number)
@@ -217,7 +224,12 @@ class Play:
             if isinstance(item, AskOwner):
                 self.write(*events)
                 asked = Asked(
-                    turn=number, call=item.call.id, where="c//r", digest="", question="?", expires=9
+                    turn=number,
+                    call=item.call.id,
+                    where="c//r",
+                    digest=item.digest,
+                    question="?",
+                    expires=9,
                 )
                 self.write(asked)
                 return ""

@@ -22,7 +22,9 @@ from haoya.agent.prompt import system_prompt
 from haoya.agent.transcript import (
     KINDS,
     UNANSWERED,
+    Approval,
     groups_of,
+    merged,
     open_calls,
     standing,
     steps_taken,
@@ -73,7 +75,8 @@ def journal(**numbered: Event) -> list[Entry]:
 
 
 def read(entries: list[Entry], turn: int, address: Address = ADDRESS) -> list[tuple[str, str]]:
-    return [(line.role, line.text) for g in groups_of(entries, turn, address) for line in g.lines]
+    lines = [line for group in groups_of(entries, turn, address) for line in group.lines]
+    return [(line.role, line.text) for line in merged(lines)]
 
 
 def test_what_was_said_while_the_model_thought_comes_after_its_answer() -> None:
@@ -96,7 +99,8 @@ def test_words_in_a_row_are_one_line_with_their_pictures() -> None:
         e2=Admitted(of=0, person="c:7", role="owner", parts=(image,)),
         e3=admitted("two"),
     )
-    ((line,),) = [group.lines for group in groups_of(entries, 3, ADDRESS)]
+    (group,) = groups_of(entries, 3, ADDRESS)
+    (line,) = merged(group.lines)
     assert line.text == "one\n[image: application/octet-stream]\ntwo"
     assert line.images == (image.blob,)
 
@@ -183,16 +187,19 @@ def test_nothing_is_to_be_done_where_all_is_said() -> None:
 
 
 def test_an_open_question_pauses_and_its_answer_wakes() -> None:
-    asked = Asked(turn=1, call="a", where="c//r", digest="", question="?", expires=9)
+    asked = Asked(turn=1, call="a", where="c//r", digest="00", question="?", expires=9)
     call = ToolAsked(turn=1, call=ToolCall(id="a", name="t"))
     entries = journal(e1=admitted("go"), e2=answered(1, "", "a"), e3=call, e4=asked)
     assert standing(entries).paused
-    assert open_calls(entries, 1)[0].asked == 4
-    decided = [*entries, *journal(e5=Decided(of=4, call="a", yes=True))]
+    assert open_calls(entries, 1)[0].asked == entries[-1]
+    decided = [*entries, *journal(e5=Decided(of=4, call="a", yes=True, by="c:1"))]
     assert not standing(decided).paused
-    assert open_calls(decided, 1)[0].decided is True
+    approval = Approval(of=4, digest="00", expires=9, by="c:1")
+    assert open_calls(decided, 1)[0].approval == approval
     stale = [*entries, *journal(e5=Decided(of=3, call="a", yes=True))]
-    assert open_calls(stale, 1)[0].decided is None
+    assert open_calls(stale, 1)[0].approval is None
+    refused = [*entries, *journal(e5=Decided(of=4, call="a", yes=False))]
+    assert open_calls(refused, 1)[0].refused
     assert open_calls(decided, 2) == ()
 
 

@@ -16,8 +16,9 @@ from haoya.core.event import (
     ToolReturned,
     ToolStarted,
 )
-from haoya.core.phrases import phrase
+from haoya.core.phrases import Language, phrase
 from haoya.core.tool import Scene, ToolResult
+from haoya.runtime import broker as brokering
 from tests.agent.stage import Note, Play, Scripted, Tools
 
 ONCE = ("once", '{"what": "a"}')
@@ -77,7 +78,7 @@ def test_a_question_pauses_the_turn_and_yes_runs_it_once() -> None:
     play.decide(True)
     assert play.go() == "done"
     assert play.tools.ran == {"c": 1}
-    assert [judged.verdict.decision for judged in play.of(ToolJudged)] == ["ask", "ask"]
+    assert [judged.verdict.decision for judged in play.of(ToolJudged)] == ["ask", "allow"]
 
 
 def test_no_leaves_it_and_the_model_is_told() -> None:
@@ -96,10 +97,10 @@ def test_a_yes_does_not_outlive_a_change_of_the_table() -> None:
     play.hear("send it")
     play.go()
     play.decide(True)
-    play.wanted["judge"] = lambda spec, call: turning.Verdict(decision="deny", reason="no more")
+    play.cells = {"owner.send": "deny"}
     assert play.go() == "done"
     assert not play.tools.ran
-    assert "no more" in play.of(ToolReturned)[0].text
+    assert "Not allowed" in play.of(ToolReturned)[0].text
 
 
 def test_calls_before_a_question_are_not_run_again_after_it() -> None:
@@ -162,7 +163,7 @@ async def _talk(note: Note, scene: Scene) -> ToolResult:
 def test_a_tool_that_fails_is_a_result_not_an_end(
     run: object, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turning, "TOOL_SECONDS", 0.05)
+    monkeypatch.setattr(brokering, "TOOL_SECONDS", 0.05)
     tools = Tools()
     tools.add("tool", "read", run=run)  # type: ignore[arg-type]
     play = Play(tools=tools, models=[("main", Scripted([("tool", '{"what": "x"}')]))])
@@ -218,7 +219,7 @@ def test_a_model_that_broke_before_a_word_takes_nothing_back() -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_when_all_models_are_dead_the_person_hears_why(language: turning.Language) -> None:
+def test_when_all_models_are_dead_the_person_hears_why(language: Language) -> None:
     models = [(name, Scripted(breaks=Unready(f"{name} is gone"))) for name in ("a", "b")]
     play = Play(models=models, language=language)
     play.hear("hi")
@@ -227,7 +228,7 @@ def test_when_all_models_are_dead_the_person_hears_why(language: turning.Languag
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_a_refused_key_is_named_before_a_dead_server(language: turning.Language) -> None:
+def test_a_refused_key_is_named_before_a_dead_server(language: Language) -> None:
     models = [("a", Scripted(breaks=Unready("gone"))), ("b", Scripted(breaks=Rejected("bad key")))]
     play = Play(models=models, language=language)
     play.hear("hi")
@@ -235,7 +236,7 @@ def test_a_refused_key_is_named_before_a_dead_server(language: turning.Language)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_without_a_model_the_person_hears_what_to_do(language: turning.Language) -> None:
+def test_without_a_model_the_person_hears_what_to_do(language: Language) -> None:
     play = Play(models=[], language=language)
     play.hear("hi")
     assert play.go() == phrase("no-model", language)

@@ -24,6 +24,7 @@ def model(model_server: ModelServer) -> ModelServer:
 @pytest.fixture(scope="session")
 def daemon(model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     settings = '[agent]\ntools = ["clock", "memory", "message"]\n'
+    settings += '[policy]\nverdicts = { "owner.send" = "ask" }\n'
     settings += MODEL.format(port=model_server.port)
     daemon = Daemon(tmp_path_factory.mktemp("home"), settings)
     yield daemon.ready()

@@ -56,6 +56,7 @@ def daemon(
     browser: "playwright.Browser", model: ModelServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Daemon]:
     settings = '[agent]\ntools = ["clock", "memory", "message"]\n'
+    settings += '[policy]\nverdicts = { "owner.send" = "ask" }\n'
     settings += MODEL.format(port=model.port)
     daemon = Daemon(tmp_path_factory.mktemp("home"), settings).ready()
     yield daemon

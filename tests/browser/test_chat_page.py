@@ -150,7 +150,7 @@ def test_a_question_is_answered_by_a_button_and_shown_decided_everywhere(
 def test_a_question_shows_its_effect_as_it_is(daemon: Daemon, visit: Visit) -> None:
     page = visit()
     say(page, 'tool message {"to": "local//x", "text": "[safe](https://evil.example/) **b**"}')
-    expect(page.locator(".choice")).to_have_count(2)
+    expect(page.locator(".choice")).to_have_count(3)
     expect(page.locator(SAID)).to_contain_text("[safe](https://evil.example/) **b**")
     assert page.locator(f"{SAID} a, {SAID} strong").count() == 0
 

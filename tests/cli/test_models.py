@@ -42,8 +42,15 @@ class Hub:
             answer.read()
 
     def asked(self) -> list[dict[str, Any]]:
+        return self._told()["requests"]
+
+    def allowed(self) -> str:
+        """The settings that let the delivery network be asked: it is not public."""
+        return f'[egress]\nallow = ["127.0.0.1:{self._told()["cdn"]}"]\n'
+
+    def _told(self) -> dict[str, Any]:
         with urlopen(f"http://127.0.0.1:{self.port}/control") as answer:
-            return json.loads(answer.read())["requests"]
+            return json.loads(answer.read())
 
     def fetched(self) -> list[str]:
         """The ranges that were asked of the delivery network."""
@@ -98,7 +105,9 @@ def hub(shelf: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hu
     with running("hub", "--folder", str(shelf)) as port:
         for name in ("HF_ENDPOINT", "MODELSCOPE_ENDPOINT", "OLLAMA_REGISTRY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
-        yield Hub(port, shelf)
+        found = Hub(port, shelf)
+        (home / "settings.toml").write_text(found.allowed())
+        yield found
 
 
 def digest(file: Path) -> str:
@@ -278,7 +287,9 @@ def test_a_gated_model_says_how_to_get_in_and_the_token_goes_nowhere_else(
     outcome = haoya("models", "pull", HF)
     assert "haoya secrets set hf-token" in outcome.err
     assert "[downloads]" in outcome.err
-    (home / "settings.toml").write_text('[downloads]\nhuggingface_token = "secret:hf-token"\n')
+    (home / "settings.toml").write_text(
+        f'{hub.allowed()}[downloads]\nhuggingface_token = "secret:hf-token"\n'
+    )
     (home / "secrets.toml").write_text('hf-token = "wrong"\n')
     outcome = haoya("models", "pull", HF)
     assert "(403)" in outcome.err

@@ -14,7 +14,7 @@ FUNCTION_LINES = 50
 WALLS = {
     ("runtime/supervisor.py", "supervise"),
     ("runtime/conversations.py", "Conversations._turn"),
-    ("agent/turn.py", "_run"),
+    ("runtime/broker.py", "Lease._do"),
     ("runtime/registry.py", "find"),
 }
 """Where any fault is caught: around a part, a turn, a tool, the loading of a package. Nowhere
@@ -30,6 +30,7 @@ PARSERS = {
     "cli/probe.py": "a model server's JSON",
     "core/plugin.py": "the arguments of a verb, in the type of `Call`",
     "core/schema.py": "JSON Schema",
+    "runtime/granting.py": "arguments of verbs and answers to them",
     "runtime/house.py": "opened parts by name, of whatever type their kind has",
     "runtime/migration.py": "the owner's TOML, rewritten",
     "runtime/offline.py": "arguments of verbs",

@@ -18,10 +18,14 @@ def send(text: str, *, to: int = ANN) -> str:
     return "tool message " + json.dumps({"to": f"tg//{to}", "text": text}, ensure_ascii=False)
 
 
-async def two_chats(world: World, **settings: Any) -> None:
+ASK = 'verdicts = { "owner.send" = "ask" }\n'
+"""Without this line in the settings, what the owner asks for in so many words needs no question."""
+
+
+async def two_chats(world: World, *, policy: str = "", **settings: Any) -> None:
     """The owner `boss` and a friend `ann`, both known to the daemon."""
     world.make_owner("boss")
-    await world.start(**settings)
+    await world.start(policy=f"{ASK}{policy}", **settings)
     await world.telegram.say("ann", "hello")
     await world.telegram.hears("heard: hello")
 
@@ -39,7 +43,7 @@ def test_yes_in_the_owners_chat_runs_it_once_with_the_exact_effect(tmp_path: Pat
             await two_chats(world)
             await world.telegram.say("boss", send("dinner at\n eight"))
             question = await asked(world)
-            assert f"to: tg//{ANN}" in question and "dinner at\n eight" in question
+            assert f"to: tg//{ANN}" in question and "dinner at\n    │  eight" in question
             assert await world.telegram.texts(ANN) == ["heard: hello"]
             await world.telegram.say("boss", "yes")
             await world.telegram.hears("done: ")

@@ -8,7 +8,7 @@ files come from the second port, as from a delivery network, after a redirect. O
 repository as `OWNER/REPO:TAG`, where the tag is the beginning of a file's name.
 
 `POST /control` changes the behaviour (fields of `Control`), `GET /control` tells what was asked:
-`{"requests": [{"port", "path", "range", "token"}]}`.
+`{"requests": [{"port", "path", "range", "token"}], "cdn": M}`.
 """
 
 import argparse
@@ -75,7 +75,8 @@ class Hub:
             if body:
                 self.control = msgspec.json.decode(body, type=Control)
                 self.asked.clear()
-            reply(writer, 200, json.dumps({"requests": self.asked}).encode())
+            told = {"requests": self.asked, "cdn": self.ports[1]}
+            reply(writer, 200, json.dumps(told).encode())
             return True
         port = writer.get_extra_info("sockname")[1]
         token = headers.get("authorization") or headers.get("cookie") or ""

@@ -8,6 +8,7 @@ prints `{"port": N}` when it listens. The answer follows from the last user line
     tool NAME {json}               a call; once its result is there: `done: <result>`
     tools A {json} ; B {json}      two calls at once; the results are joined by ` ; `
     forever NAME {json}            a call after every result, never an answer
+    obey NAME {json}               a call; then every call that its result orders, as a fooled model
     long N                         N words
     anything else                  `heard: <text>`
 

@@ -127,6 +127,20 @@ class Ask(Answer, frozen=True, kw_only=True):
     expires: float = 0
 
 
+class Leave(Answer, frozen=True, kw_only=True):
+    """One of `grants_list`: what a person may have done without a question; `limit` 0 for any
+    number of times, `expires` 0 for never."""
+
+    number: int = 0
+    person: str = ""
+    conversation: str = ""
+    tool: str = ""
+    arguments: dict[str, str] = {}
+    limit: int = 0
+    used: int = 0
+    expires: float = 0
+
+
 class Channel(Answer, frozen=True, kw_only=True):
     """One of `channels_list`."""
 

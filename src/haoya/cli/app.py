@@ -21,6 +21,7 @@ COMMANDS = {
     "ask": "haoya.cli.ask:ask",
     "open": "haoya.cli.link:open_panel",
     "asks": "haoya.cli.asks:asks",
+    "grants": "haoya.cli.grants:grants",
     "pair list": "haoya.cli.pair:list_people",
     "pair approve": "haoya.cli.pair:approve",
     "pair remove": "haoya.cli.pair:remove",

@@ -14,7 +14,9 @@ from haoya.core.errors import ConfigError
 
 
 def asks(
-    answer: Annotated[Literal["list", "yes", "no"], Parameter(help=say("option.answer"))] = "list",
+    answer: Annotated[
+        Literal["list", "yes", "no", "always"], Parameter(help=say("option.answer"))
+    ] = "list",
     number: Annotated[int | None, Parameter(help=say("option.number"))] = None,
     /,
     *,
@@ -30,11 +32,13 @@ def asks(
         return OK
     if number is None:
         raise ConfigError(say("asks.which"), cure=f"haoya asks {answer} N")
-    result = ask(view, "decide", number=number, yes=answer == "yes")
+    always = answer == "always"
+    result = ask(view, "decide", number=number, yes=answer != "no", always=always)
     if view.json:
         view.document(result)
     else:
-        view.print(say("asks.yes" if answer == "yes" else "asks.no", number=number))
+        agreed = say("asks.always", number=number) if always else say("asks.yes", number=number)
+        view.print(say("asks.no", number=number) if answer == "no" else agreed)
     return OK
 
 

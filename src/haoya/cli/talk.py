@@ -3,6 +3,7 @@
 and sent again until it is stored, and nothing is shown twice."""
 
 import contextlib
+import re
 import threading
 import time
 import uuid
@@ -149,8 +150,14 @@ def words_of(outbound: Outbound) -> str:
     """A message for a terminal; a button shows what to type for it."""
     buttons = [part for part in outbound.parts if isinstance(part, Button)]
     others = tuple(part for part in outbound.parts if not isinstance(part, Button))
-    choices = "  ".join(f"[{one.label}: {one.value}]" for one in buttons)
+    choices = "  ".join(f"[{one.label}: {_typed(one.value)}]" for one in buttons)
     return "\n".join(text for text in (text_of(others), choices) if text)
+
+
+def _typed(value: str) -> str:
+    """What to type for a button; which question it is for need not be typed."""
+    word, _, digest = value.partition(" ")
+    return word if re.fullmatch("[0-9a-f]{12}", digest) else value
 
 
 def in_pieces(outbound: Outbound) -> bool:

@@ -8,6 +8,8 @@ before it in the same step, whose number is not known yet; whoever reads the jou
 number.
 """
 
+import msgspec
+
 from haoya.core.label import Label
 from haoya.core.message import Inbound, Outbound, Part, Receipt, Word
 from haoya.core.tool import ToolCall, Usage, Verdict
@@ -124,6 +126,9 @@ class Asked(Word, frozen=True, kw_only=True, tag="asked"):
     """Unix seconds; past it the answer is no."""
     tool: str = ""
     """The tool's name."""
+    person: str = ""
+    arguments: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    """On whose behalf, and the exact values by argument path: what `always` would grant."""
 
 
 class Decided(Word, frozen=True, kw_only=True, tag="decided"):

@@ -37,6 +37,8 @@ class Label(Word, frozen=True, kw_only=True):
         >>> (mine | Label(author="paired", readers=frozenset({"tg:2"}))).readers
         frozenset({'tg:2'})
         """
+        if other == self:
+            return self
         low = self.author if TRUST[self.author] <= TRUST[other.author] else other.author
         if self.readers is None or other.readers is None:
             readers = other.readers if self.readers is None else self.readers
@@ -60,6 +62,6 @@ def joined(labels: Iterable[Label]) -> Label:
     'known'
     """
     result = OWNER
-    for label in labels:
+    for label in set(labels):  # a conversation of a hundred lines has a handful of labels
         result = result | label
     return result

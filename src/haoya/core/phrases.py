@@ -22,8 +22,30 @@ PHRASES: dict[str, tuple[str, str]] = {
         "没有等待中的配对码 {code}。运行 `haoya pair list` 查看。",
     ),
     "ask": (
-        "May I do this?\n{effect}\nAsked by {name}. Answer yes or no (within {hours} h).",
-        "可以这样做吗？\n{effect}\n由 {name} 提出。请回答“好”或“不”（{hours} 小时内有效）。",
+        "May I do this?\n{effect}\n{origins}Asked by {name}. Answer yes, no, or always (I do the "
+        "same again here without asking, for {days} days). No answer within {hours} h is a no.",
+        "可以这样做吗？\n{effect}\n{origins}由 {name} 提出。请回答“好”“不”或“一直允许”"
+        "（{days} 天内在这个对话里再做同样的事，不再询问）。{hours} 小时内不回答视为不同意。",
+    ),
+    "ask-once": (
+        "May I do this?\n{effect}\n{origins}Asked by {name}. Answer yes or no. No answer within "
+        "{hours} h is a no.",
+        "可以这样做吗？\n{effect}\n{origins}由 {name} 提出。请回答“好”或“不”。"
+        "{hours} 小时内不回答视为不同意。",
+    ),
+    "ask-origins": ("Where this comes from:", "这些内容的来源："),
+    "ask-why": ("Why I ask: {reason}", "询问的原因：{reason}"),
+    "ask-read": (
+        "I have read words of others before this: {sources}",
+        "在此之前我读过别人写的内容：{sources}",
+    ),
+    "ask-closed": (
+        "That question is closed already; nothing was done for this answer.",
+        "这个问题已经结束了，这次回答没有执行任何操作。",
+    ),
+    "decided-always": (
+        "Agreed, and from now on the same without asking. `haoya grants` lists and revokes this.",
+        "好的，以后同样的事不再询问。运行 `haoya grants` 可查看和撤销。",
     ),
     "asked": (
         "I need my owner's permission for that and have asked.",

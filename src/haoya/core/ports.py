@@ -13,6 +13,7 @@ from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 import msgspec
 
 from haoya.core.capabilities import Capabilities
+from haoya.core.label import Label
 from haoya.core.message import Address, Inbound, Outbound, Receipt, Word
 from haoya.core.tool import Delta, Prompt, Scene, ToolResult, ToolSpec, Urgency
 
@@ -235,7 +236,8 @@ class Tool(msgspec.Struct, Generic[Arguments], frozen=True, kw_only=True):
 
 
 class Memo(Word, frozen=True, kw_only=True):
-    """One remembered fact; `person` is whose it is, `at` when it was kept (Unix seconds)."""
+    """One remembered fact; `person` is whose it is, `at` when it was kept (Unix seconds). `label`
+    is that of what was read before it was written, None where that is not known."""
 
     id: str
     person: str
@@ -243,6 +245,7 @@ class Memo(Word, frozen=True, kw_only=True):
     at: float
     source: str = ""
     """The key of the call or message it came from; keeping twice with one source is once."""
+    label: Label | None = None
 
 
 class Memory(Protocol):

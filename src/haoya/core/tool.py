@@ -200,12 +200,14 @@ Delta = TextDelta | ThoughtDelta | CallDelta | Finish
 
 class Scene(Word, frozen=True, kw_only=True):
     """Where a tool runs: the conversation, the person asking (a principal's key), the turn and
-    the call. `key` is stable across restarts and serves as idempotency key of its effect."""
+    the call. `label` is that of all the model had read when it made the call, and so of every
+    argument. `key` is stable across restarts and serves as idempotency key of its effect."""
 
     address: Address
     person: str
     turn: int
     call: str
+    label: Label = OWNER
 
     @property
     def key(self) -> str:

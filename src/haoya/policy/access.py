@@ -18,6 +18,8 @@ _YES = frozenset(
 _NO = frozenset(
     "no n nope deny stop cancel never 2 不 不行 不可以 不要 否 拒绝 取消 别 不同意".split()
 )
+_ALWAYS = frozenset("always 3 总是 一直 一直允许 一直可以 始终允许 以后都可以 以后都行".split())
+_PRESS = re.compile(r"^(yes|no|always) ([0-9a-f]{12})$")
 _APPROVE = re.compile(r"^/?(?:haoya\s+)?(?:pair\s+)?(?:approve|批准|通过)\s+([0-9A-Za-z]{6})\s*$")
 
 
@@ -103,6 +105,36 @@ def answer_of(text: str) -> bool | None:
     if word in _YES:
         return True
     return False if word in _NO else None
+
+
+Ruling = Literal["yes", "no", "always"]
+"""What an owner says to a question; `always` is a yes to this and a leave for the same again."""
+
+
+def ruling_of(text: str) -> Ruling | None:
+    """What somebody ruled, and said nothing else.
+
+    >>> ruling_of("好"), ruling_of("No."), ruling_of("一直允许"), ruling_of("always late")
+    ('yes', 'no', 'always', None)
+    """
+    if text.strip().strip(".!！。~～ ").casefold() in _ALWAYS:
+        return "always"
+    answer = answer_of(text)
+    return None if answer is None else "yes" if answer else "no"
+
+
+def press_of(text: str) -> tuple[Ruling, str] | None:
+    """What pressing a button under a question says: the ruling, and the beginning of the digest of
+    the effect that was asked about, so that it counts for no other question.
+
+    >>> press_of("always 0123456789ab"), press_of("yes")
+    (('always', '0123456789ab'), None)
+    """
+    found = _PRESS.match(text.strip())
+    if found is None:
+        return None
+    ruling: Ruling = "yes" if found[1] == "yes" else "no" if found[1] == "no" else "always"
+    return ruling, found[2]
 
 
 def approved_code(text: str) -> str | None:

@@ -3,18 +3,20 @@
 
 from collections.abc import Callable, Sequence
 
-import httpx2
-
 from haoya.core.errors import Unready
 from haoya.core.message import Address, Outbound
 from haoya.core.plugin import Blobs, Call, Context
 from haoya.core.ports import Memo, Memory, Queue
 from haoya.policy.access import Gate
 from haoya.runtime.board import Board
+from haoya.runtime.confinement import Confinement
 from haoya.runtime.door import DOOR
+from haoya.runtime.egress import Egress
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
+from haoya.runtime.named import reach_of
 from haoya.runtime.parts import Wanted
+from haoya.runtime.reach import reachable
 from haoya.runtime.secrets import Secrets, origins_of
 
 
@@ -29,20 +31,22 @@ class Contexts:
         *,
         secrets: Secrets,
         clock: Callable[[], float],
-        http: Callable[[], httpx2.AsyncClient],
+        egress: Callable[[], Egress],
         blobs: Blobs,
         queue: Queue,
         gateway: Callable[[], Gateway],
         gate: Callable[[], Gate],
         memory: Callable[[], Memory | None],
+        sandbox: Confinement,
         call: Call,
     ) -> None:
         self._home, self._board = home, board
         self._secrets = secrets
-        self._clock, self._http = clock, http
+        self._clock, self._egress = clock, egress
         self._blobs, self._queue = blobs, queue
         self._gateway, self._gate = gateway, gate
         self._memory = LentMemory(memory, board)
+        self._sandbox = sandbox
         self._call = call
 
     async def of(self, part: Wanted) -> Context:
@@ -59,11 +63,13 @@ class Contexts:
             cursor = await self._gateway().journal.cursor(part.name)
         tools = part.kind == "tools"
         origins = origins_of(part.kind, part.settings)
+        if tools:
+            await self._sandbox.settled()  # they may say how programs are kept in
         return Context(
             name=part.name,
             state=state,
             clock=self._clock,
-            http=self._http(),
+            http=self._egress().client(part.key, *reach_of(part)),
             secret=lambda value: self._secrets.resolve(value, origins),
             blobs=self._blobs,
             cursor=cursor,
@@ -71,6 +77,7 @@ class Contexts:
             workspace=self._home.workspace,
             models=self._home.models,
             queue=self._queue,
+            sandbox=self._sandbox,
             memory=self._memory if tools else None,
             say=self._say if tools else None,
             conversations=self._reachable if tools else None,
@@ -81,16 +88,7 @@ class Contexts:
         return await self._gateway().say(outbound)
 
     async def _reachable(self, person: str) -> list[Address]:
-        """The conversations a person's agent may write to: all for the owner, none for others."""
-        gateway = self._gateway()
-        platform, _, id = person.partition(":")
-        gate = self._gate()
-        paired = gateway.roster.people.get(person)
-        owner = platform in gate.doors or person in gate.owners
-        if not (owner or (id and paired and paired.role == "owner")):
-            return []
-        known = await gateway.journal.conversations(limit=100)
-        return [c.address for c in known if c.address.channel in gateway.connections]
+        return await reachable(self._gateway(), person)
 
 
 class LentMemory:

@@ -5,32 +5,42 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from typing import Any
 
 import msgspec
 
 from haoya.agent.budget import Group
+from haoya.agent.lent import Answer, AskOwner, Lent, Retracted, Step
 from haoya.agent.prompt import system_prompt
 from haoya.agent.transcript import (
     KINDS,
     OpenCall,
     Standing,
+    approved_calls,
+    calls_of,
     groups_of,
     open_calls,
+    past_of,
     standing,
     steps_taken,
 )
-from haoya.agent.turn import Answer, AskOwner, Lent, Retracted, Step, turn
+from haoya.agent.turn import turn
 from haoya.core.errors import Unready
-from haoya.core.event import Admitted, Drafted, Entry, Event, ModelAsked, kind_of
+from haoya.core.event import (
+    Admitted,
+    Drafted,
+    Entry,
+    Event,
+    ModelAnswered,
+    ModelAsked,
+    kind_of,
+)
+from haoya.core.label import Label
 from haoya.core.message import Address, Outbound, Text, text_of
 from haoya.core.phrases import Language, language_of, phrase
-from haoya.core.ports import Tool
-from haoya.core.tool import Scene, TextDelta, ToolCall, ToolSpec, Verdict
-from haoya.policy.case import Case
-from haoya.policy.judge import Judge
+from haoya.core.tool import Scene, TextDelta, ToolCall, ToolSpec
 from haoya.policy.principal import Role
 from haoya.runtime.asks import Asks
+from haoya.runtime.broker import Broker
 from haoya.runtime.budgets import Budgets
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.lending import wish_of
@@ -55,6 +65,7 @@ WAIT_AFTER_TROUBLE = 2.0
 _ORDER: dict[str, int] = {"guest": 0, "member": 1, "owner": 2}
 _BEGUN = frozenset({kind_of(ModelAsked)})
 _ADMITTED = frozenset({kind_of(Admitted)})
+_ANSWERED = frozenset({kind_of(ModelAnswered)})
 _READ = KINDS | {kind_of(Drafted)}
 
 
@@ -62,21 +73,30 @@ class Mind(msgspec.Struct, kw_only=True):
     """What the agent thinks with at this moment; parts come and go while turns run."""
 
     settings: AgentSettings
-    judge: Judge
+    broker: Broker
     routing: Routing
-    tools: dict[str, Tool[Any]]
+    plans: bool = False
+    """Whether runs plan first."""
     trouble: str = ""
     """Why models that should be there are not."""
 
+    def specs(self) -> dict[str, ToolSpec]:
+        """The tools the agent has, by name."""
+        return self.broker.specs(self.settings.tools)
+
 
 class _Work(msgspec.Struct, frozen=True, kw_only=True):
-    """A turn to be run: what the model reads and whose words that are, the calls left open, the
+    """A turn to be run: what the model reads and whose words that are, the label of what it read
+    before that, the calls left open, those an owner approved, the lines about all of them, the
     steps taken before, and the network's id of a draft that still stands."""
 
     state: Standing
     groups: Sequence[Group]
+    past: Label
     people: frozenset[str]
     pending: Sequence[OpenCall]
+    approved: Sequence[ToolCall]
+    calls: Sequence[Entry]
     taken: int
     drafted: str
 
@@ -172,11 +192,15 @@ class Conversations:
         state = standing(entries, gather=self.mind().settings.gather)
         if not state.turn or state.paused:
             return None
+        past = await self._past(address, entries)
         return _Work(
             state=state,
-            groups=groups_of(entries, state.turn, address),
+            groups=groups_of(entries, state.turn, address, past),
+            past=past,
             people=frozenset(e.event.person for e in entries if isinstance(e.event, Admitted)),
             pending=open_calls(entries, state.turn),
+            approved=approved_calls(entries, state.turn),
+            calls=calls_of(entries, state.turn),
             taken=steps_taken(entries, state.turn),
             drafted=_drafted_before(entries, f"{address.key}:{state.turn}"),
         )
@@ -189,7 +213,9 @@ class Conversations:
             await self._say(address, state, text)
             return state.more
         lent = self._lent(address, work, language)
-        thinking = turn(state.turn, work.groups, work.pending, lent, taken=work.taken)
+        thinking = turn(
+            state.turn, work.groups, work.pending, lent, taken=work.taken, past=work.past
+        )
         async with aclosing(thinking) as steps:
             async for step in steps:
                 match step:
@@ -221,15 +247,19 @@ class Conversations:
                 await self._say(address, state, item.text, *events, drafted=stream.network_id)
                 return True
             if isinstance(item, AskOwner):
-                await self.gateway.journal.append(address, *events)
+                await self._put(address, events)
                 await self.asks.ask(address, state, item)
                 return False
             if isinstance(item, ModelAsked):
                 self._remember(address.key, item.since)
             routing.note(address.key, item, self.gateway.clock())
             events.append(item)
-        await self.gateway.journal.append(address, *events)
+        await self._put(address, events)
         return True
+
+    async def _put(self, address: Address, events: Sequence[Event]) -> None:
+        for entry in await self.gateway.journal.append(address, *events):
+            self.gateway.rulings.grants.note(entry)
 
     async def _say(
         self, address: Address, state: Standing, text: str, *before: Event, drafted: str = ""
@@ -253,6 +283,16 @@ class Conversations:
             since = last[0].event.since if last and isinstance(last[0].event, ModelAsked) else 0
         return await journal.read(address.key, after=max(0, since - 1), kinds=_READ)
 
+    async def _past(self, address: Address, entries: Sequence[Entry]) -> Label:
+        """The label of what the conversation read before these lines. The first answer among them
+        has it in its own label, so that it is looked up only where there is none."""
+        labels = [e.event.label for e in entries if isinstance(e.event, ModelAnswered)]
+        if found := next((label for label in labels if label), None):
+            return found
+        before = entries[0].number if entries else None
+        read = self.gateway.journal.read
+        return past_of(await read(address.key, before=before, last=1, kinds=_ANSWERED))
+
     def _remember(self, key: str, since: int) -> None:
         """Where the last prompt of a conversation began, for the most recent conversations."""
         self.since.pop(key, None)
@@ -268,22 +308,20 @@ class Conversations:
         role = least([read.role for read in reads])
         person = reads[-1].person
 
-        def judge(spec: ToolSpec | None, call: ToolCall) -> Verdict:
-            return mind.judge.judge(Case(spec=spec, call=call, person=person, role=role))
-
-        def scene(call: str) -> Scene:
-            return Scene(address=address, person=person, turn=state.turn, call=call)
-
+        scene = Scene(address=address, person=person, turn=state.turn, call="")
+        parts = mind.settings.tools
+        lease = mind.broker.chat(scene, role, parts, approved=work.approved, plans=mind.plans)
+        if lease.plans:
+            lease.plans.recall(work.calls, state.turn)
         system = system_prompt(mind.settings.name, mind.settings.prompt)
         wish = wish_of(
-            address, work.people, work.groups, mind.tools, system=system, language=language
+            address, work.people, work.groups, lease.specs, system=system, language=language
         )
         lending = mind.routing.lend(wish, mind.trouble)
         return Lent(
             models=lending.models,
             why=lending.why,
-            tools=mind.tools,
-            judge=judge,
+            broker=lease,
             system=system,
             scene=scene,
             language=language,

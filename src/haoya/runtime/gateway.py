@@ -7,13 +7,12 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 
-from haoya.core.errors import Drop, Unready
+from haoya.core.errors import Drop
 from haoya.core.event import (
     BEFORE,
     Admitted,
     Asked,
     CodeGiven,
-    Decided,
     Entry,
     Event,
     Held,
@@ -29,10 +28,13 @@ from haoya.core.message import Address, Inbound, Outbound, Part, Text, text_of
 from haoya.core.phrases import Language, language_of, phrase
 from haoya.core.ports import Connection, Stage
 from haoya.journal import Journal, Owed
-from haoya.policy.access import Admit, Gate, Refuse, answer_of, approved_code
+from haoya.policy.access import Admit, Gate, Refuse, approved_code, press_of
+from haoya.policy.labels import label_of
 from haoya.policy.principal import Principal
 from haoya.policy.roster import CODE_LENGTH, CODE_LETTERS, CODE_SECONDS, Roster, Waiting
+from haoya.runtime.granting import GRANT_DAYS, recall
 from haoya.runtime.outbox import Outbox
+from haoya.runtime.rulings import Rulings
 from haoya.runtime.settings import DeliverySettings
 
 log = logging.getLogger("haoya.runtime")
@@ -54,6 +56,7 @@ class Gateway:
         delivery: Callable[[], DeliverySettings],
         clock: Callable[[], float],
         stages: Sequence[Stage] = (),
+        grant_days: Callable[[], float] = lambda: GRANT_DAYS,
     ) -> None:
         self.journal = journal
         self.gate = gate
@@ -61,7 +64,14 @@ class Gateway:
         self.clock = clock
         self.stages = stages
         self.roster = Roster()
-        self.questions: dict[int, Entry] = {}
+        self.rulings = Rulings(
+            journal,
+            clock,
+            notice=self.notice,
+            wake=self._woken,
+            grant_days=grant_days,
+        )
+        self.questions = self.rulings.open
         self.outboxes: dict[str, Outbox] = {}
         self.deciding: set[int] = set()
         self.closed = asyncio.Event()
@@ -72,6 +82,7 @@ class Gateway:
         """Take up what the last run left: people, questions, messages nobody judged."""
         for entry in await self.journal.read(PEOPLE.key, kinds=PAIRING_KINDS):
             self.roster.note(entry)
+        self.rulings.grants = await recall(self.journal, self.is_owner)
         for entry in await self.journal.asked():
             self.questions[entry.number] = entry
         for entry in await self.journal.undecided():
@@ -120,8 +131,10 @@ class Gateway:
         match self.gate().admit(inbound, self.roster, self.clock()):
             case Admit() as admit:
                 words = text_of(inbound.parts)
-                ruling = approved_code(words) or self._questions_in(inbound.address)
-                if admit.role == "owner" and ruling:
+                about_us = approved_code(words) or press_of(words)
+                if admit.role == "owner" and (
+                    about_us or self.rulings.standing_in(inbound.address)
+                ):
                     return None
                 return _admitted(BEFORE, inbound, admit)
             case Refuse() as refuse:
@@ -215,24 +228,22 @@ class Gateway:
         await self._note(Unpaired(person=person, by=by))
         return True
 
-    async def settle(self, number: int, yes: bool, by: str) -> bool:
-        """Decide an open question and wake its conversation; false where it is open no more."""
-        question = self.questions.pop(number, None)
-        if question is None:
-            return False
-        try:
-            address = await self.journal_address(question.conversation)
-            call = getattr(question.event, "call", "")
-            await self.journal.append(address, Decided(of=number, call=call, yes=yes, by=by))
-        except Unready:
-            self.questions[number] = question
-            raise
+    async def settle(self, number: int, yes: bool, by: str, *, always: bool = False) -> bool:
+        """Decide an open question; see `Rulings.settle`."""
+        return await self.rulings.settle(number, yes, by, always=always)
+
+    def _woken(self, address: Address) -> None:
         self.wake(address)
-        return True
+
+    def is_owner(self, person: str) -> bool:
+        """Whether a principal's key is an owner's now."""
+        if not all(person.partition(":")):
+            return False
+        return self.gate().role_of(Principal.parse(person), self.roster) == "owner"
 
     async def journal_address(self, key: str) -> Address:
         """The full address of a conversation the journal knows."""
-        return await self.journal.address(key) or Address.parse(key)
+        return await self.rulings.address(key)
 
     async def _note(self, event: Event) -> None:
         for entry in await self.journal.append(PEOPLE, event):
@@ -254,27 +265,7 @@ class Gateway:
             await self._approve_here(address, code, person, language_of(words), inbound.id)
             await self.journal.append(address, Refused(of=number, reason=f"approved code {code}"))
             return True
-        open_here = self._questions_in(address)
-        if not open_here:
-            return False
-        answer = answer_of(words)
-        question = open_here[-1]
-        if answer is None and question.conversation != address.key:
-            return False
-        await self.settle(question.number, answer is True, person.key)
-        if answer is None:
-            return False
-        reason = f"answered question {question.number}"
-        await self.journal.append(address, Refused(of=number, reason=reason))
-        if question.conversation != address.key:
-            done = phrase("decided-yes" if answer else "decided-no", language_of(words))
-            await self.notice(address, f"decided:{question.number}", done)
-        return True
-
-    def _questions_in(self, address: Address) -> list[Entry]:
-        """The open questions that stand in a conversation, oldest first."""
-        questions = self.questions.values()
-        return [one for one in questions if getattr(one.event, "where", "") == address.key]
+        return await self.rulings.hear(number, inbound, person.key, words)
 
     async def _approve_here(
         self, address: Address, code: str, person: Principal, language: Language, id: str
@@ -328,4 +319,5 @@ def _admitted(of: int, inbound: Inbound, admit: Admit) -> Admitted:
         id=inbound.id,
         name=inbound.sender.name,
         wakes=admit.wakes,
+        label=label_of(admit.person.key, admit.role),
     )

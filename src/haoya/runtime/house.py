@@ -12,22 +12,27 @@ from typing import Any
 
 from haoya.core.errors import Unready
 from haoya.core.plugin import Call, Plugin
-from haoya.core.ports import Connection, Desk, Memory, Model, Tool, Warms
+from haoya.core.ports import Connection, Desk, Memory, Model, Warms
 from haoya.journal import BlobStore, Journal, open_journal, settle
 from haoya.policy.access import Gate
 from haoya.policy.judge import Judge
+from haoya.policy.leaks import Screen
 from haoya.runtime.asks import Asks
 from haoya.runtime.blobs import LentBlobs
 from haoya.runtime.board import Board
+from haoya.runtime.broker import Broker
 from haoya.runtime.budgets import Budgets
+from haoya.runtime.confinement import Confinement
 from haoya.runtime.contexts import Contexts
 from haoya.runtime.conversations import Conversations, Mind
 from haoya.runtime.devices import Devices
 from haoya.runtime.door import DOOR, attend, door
+from haoya.runtime.egress import Egress
+from haoya.runtime.egress_findings import Leaks, egress_findings, weak_findings
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
-from haoya.runtime.http import open_client
 from haoya.runtime.leaving import leave_findings
+from haoya.runtime.named import known_secrets
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
 from haoya.runtime.peers import Listener, Peers
 from haoya.runtime.registry import peers_window, window
@@ -66,6 +71,7 @@ class House:
         self.keeper = Keeper(home, self.board, self.secrets, phrase)
         self.started = self.clock()
         self.settings: Settings = load(home)
+        self.screen = Screen({})
         self.blobs = LentBlobs(BlobStore(home.blobs))
         self.queue = open_queue(lambda: self.settings.queue)
         self.budgets: Budgets | None = None
@@ -77,7 +83,7 @@ class House:
         self.ready = asyncio.Event()
         self.connections: dict[str, Connection] = {}
         self.models: dict[str, Model] = {}
-        self.tools: dict[str, list[Tool[Any]]] = {}
+        self.broker = Broker(self.judge, self.clock, grants=lambda: self._gateway().rulings.grants)
         self.memory: Memory | None = None
         self.routing = Routing(lambda: self.settings, self.models, self.clock)
         self.parts: Parts | None = None
@@ -87,17 +93,19 @@ class House:
         self.window_open = asyncio.Event()
         self.codes: dict[str, float] = {}
         self._api: asyncio.Task[None] | None = None
+        self.sandbox = Confinement(home, self.board)
         self.contexts = Contexts(
             home,
             self.board,
             secrets=self.secrets,
             clock=self.clock,
-            http=lambda: self.http,
+            egress=lambda: self.egress,
             blobs=self.blobs,
             queue=self.queue,
             gateway=self._gateway,
             gate=self.gate,
             memory=lambda: self.memory,
+            sandbox=self.sandbox,
             call=self._verb,
         )
 
@@ -105,13 +113,14 @@ class House:
         """Live until cancelled. Never raises for what settings, disk or networks do."""
         with Watchdog(asyncio.get_running_loop()) as self.watchdog:
             async with (
-                open_client() as self.http,
+                self._way_out() as self.egress,
                 asyncio.TaskGroup() as tasks,
             ):
                 self.tasks = tasks
                 with contextlib.suppress(OSError):  # the journal says what is wrong, and waits
                     self.home.prepare()
                 self.settings = await self.keeper.refresh(self.settings)
+                tasks.create_task(self.sandbox.live())
                 self._judge_settings()
                 entrance = Parts(self.board, self.contexts.of, {"channel": self._converse}, tasks)
                 await entrance.apply([door(self.home)])
@@ -129,6 +138,14 @@ class House:
                 await self.listener.apply(self.settings.peers)
                 tasks.create_task(watch(self._watched(), self.reload))
                 tasks.create_task(self.keeper.keep_trying(self.reload))
+
+    def _way_out(self) -> Egress:
+        return Egress(
+            lambda: self.settings.egress,
+            credential=self.secrets.credential,
+            screen=lambda: self.screen,
+            told=Leaks(self.board).told,
+        )
 
     def desk(self) -> Desk:
         """The owner's own door as seen from this process; Unready while it is shut."""
@@ -150,15 +167,17 @@ class House:
         parked = [(n, self.board.health.get(f"models.{n}")) for n in names]
         reasons = [f"[models.{n}] {h.reason}" for n, h in parked if h and h.state != "open"]
         missing = [f"there is no [models.{n}]" for n, h in parked if h is None]
-        wanted = self.settings.agent.tools
-        tools = [tool for name in wanted for tool in self.tools.get(name, [])]
         return Mind(
             settings=self.settings.agent,
-            judge=Judge(cells=dict(self.settings.policy.verdicts)),
+            broker=self.broker,
             routing=self.routing,
-            tools={tool.spec.name: tool for tool in tools},
+            plans=self.settings.policy.mode == "plan",
             trouble="; ".join(reasons or (missing if self.settings.models else [])),
         )
+
+    def judge(self) -> Judge:
+        """What may be done, as the settings say now."""
+        return Judge(cells=dict(self.settings.policy.verdicts))
 
     def gate(self) -> Gate:
         """Who may speak, as the settings say now."""
@@ -197,7 +216,9 @@ class House:
 
     def _judge_settings(self) -> None:
         now = self.settings
-        findings = [*now.findings, *plain_secrets(now), *leave_findings(now)]
+        findings = [*now.findings, *plain_secrets(now), *leave_findings(now), *egress_findings(now)]
+        self.screen = Screen(known_secrets(now, self.secrets.known()))
+        findings += weak_findings(self.screen.weak)
         self.board.find("settings", *findings)
         told = {finding.id for finding in findings}
         loose = security_findings(self.home, now)
@@ -249,6 +270,7 @@ class House:
             gate=self.gate,
             delivery=lambda: self.settings.delivery,
             clock=self.clock,
+            grant_days=lambda: self.settings.policy.grant_days,
         )
         gateway.connections = self.connections
         await self.routing.recall(journal)
@@ -327,7 +349,7 @@ class House:
         await _keep(self.models, name, model)
 
     async def _keep_tools(self, name: str, tools: Any, _: Plugin[Any, Any]) -> None:
-        await _keep(self.tools, name, list(tools))
+        await _keep(self.broker.parts, name, list(tools))
 
     async def _keep_memory(self, name: str, memory: Memory, _: Plugin[Any, Any]) -> None:
         self.memory = memory

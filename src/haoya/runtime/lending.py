@@ -4,15 +4,14 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
 from haoya.agent.budget import PROMPT_SHARE, Group, line_tokens, tools_tokens
 from haoya.core.message import Address
 from haoya.core.phrases import Language
-from haoya.core.ports import Model, Tool
-from haoya.core.tool import Line
+from haoya.core.ports import Model
+from haoya.core.tool import Line, ToolSpec
 from haoya.inference.router import Bar, Choice, Talent
 from haoya.policy.leave import Talk
 
@@ -43,7 +42,7 @@ def wish_of(
     address: Address,
     people: frozenset[str],
     groups: Sequence[Group],
-    tools: Mapping[str, Tool[Any]],
+    tools: Mapping[str, ToolSpec],
     *,
     system: str,
     language: Language,
@@ -56,7 +55,7 @@ def wish_of(
         talents.add("tools")
 
     def tokens() -> int:
-        specs = [tool.spec for tool in tools.values()]
+        specs = tuple(tools.values())
         fixed = line_tokens(Line(role="system", text=system)) + tools_tokens(specs)
         last = groups[-1].tokens if groups else 0
         return int((fixed + last) / PROMPT_SHARE)

@@ -16,7 +16,7 @@ from haoya.core.plugin import PluginKind
 from haoya.journal import Journal, open_journal
 from haoya.journal.schema import FILE
 from haoya.policy.access import Gate
-from haoya.runtime import runs
+from haoya.runtime import granting, runs
 from haoya.runtime.api_settings import ApiSettings
 from haoya.runtime.devices import Devices
 from haoya.runtime.devices_verbs import DeviceVerbs
@@ -86,6 +86,9 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
             if verb == "peers_invite":
                 return verbs.invite(given, time.time())
             return verbs.remove(given)
+        case "grants_list":
+            async with open_journal(home.journal, read_only=True) as journal:
+                return granting.grants_list(await granting.recall(journal), time.time())
         case "devices_list" | "devices_add" | "devices_remove":
             devices = DeviceVerbs(Devices(home.devices), "")
             if verb == "devices_list":

@@ -12,12 +12,14 @@ from haoya.core.event import (
     Delivered,
     Entry,
     Failed,
+    Granted,
     Held,
     ModelAnswered,
     ModelAsked,
     ModelFailed,
     Received,
     Refused,
+    Revoked,
     Said,
     Sending,
     Stopped,
@@ -26,7 +28,9 @@ from haoya.core.event import (
     ToolReturned,
     kind_of,
 )
+from haoya.core.label import Label
 from haoya.core.message import text_of
+from haoya.core.tool import Verdict
 from haoya.journal import Journal
 
 Row = dict[str, Any]
@@ -127,7 +131,9 @@ def detail(entry: Entry) -> str:
         case Refused(reason=reason) | Stopped(reason=reason) | Held(reason=reason):
             return reason
         case Admitted() as admitted:
-            return f"as {admitted.role} {admitted.person}" + ("" if admitted.wakes else ", unasked")
+            unasked = "" if admitted.wakes else ", unasked"
+            shown = label_words(admitted.label, admitted.person)
+            return f"as {admitted.role} {admitted.person}{unasked}{shown}"
         case ModelAsked() as asked:
             why = f"; {asked.why}" if asked.why else ""
             return f"{asked.model}, step {asked.step}, about {asked.prompt_tokens} tokens{why}"
@@ -136,19 +142,26 @@ def detail(entry: Entry) -> str:
             words = f"calls {calls}" if calls else _short(answered.text)
             usage = answered.usage
             figures = f"{usage.prompt}+{usage.completion} tokens, {answered.seconds:.2f} s"
-            return "; ".join([f"{words} ({figures})", *answered.notes])
+            told = "; ".join([f"{words} ({figures})", *answered.notes])
+            return f"{told}{label_words(answered.label)}"
         case ModelFailed() as failed:
             return f"{failed.model}: {failed.error}"
         case ToolAsked(call=call):
             return f"{call.name} {_short(call.arguments)}"
         case ToolJudged(verdict=verdict):
-            return f"{verdict.decision}: {verdict.reason}"
+            return _judged(verdict)
         case Asked() as question:
             return _short(question.question)
+        case Granted() as granted:
+            return _granted(granted)
+        case Revoked(of=of, by=by):
+            return f"leave {of}, by {by}"
         case Decided(yes=yes, by=by):
             return f"{'yes' if yes else 'no'}, by {by or 'nobody in time'}"
         case ToolReturned() as returned:
-            return _short(returned.text) if returned.known else "not known whether it took effect"
+            if not returned.known:
+                return "not known whether it took effect"
+            return f"{_short(returned.text)}{label_words(returned.label)}"
         case Said(outbound=outbound):
             return _short(text_of(outbound.parts))
         case Delivered() as delivered:
@@ -160,6 +173,36 @@ def detail(entry: Entry) -> str:
             return error
         case _:
             return ""
+
+
+def _judged(verdict: Verdict) -> str:
+    froms = [f"{x.argument} from {x.source or 'nowhere'}" for x in verdict.origins]
+    leave = [f"leave {verdict.grant}"] if verdict.grant else []
+    return "; ".join([f"{verdict.decision}: {verdict.reason}", *froms, *leave])
+
+
+def _granted(granted: Granted) -> str:
+    values = ", ".join(f"{name} = {_short(value)}" for name, value in granted.arguments.items())
+    return f"{granted.tool} for {granted.person} without asking: {values}, by {granted.by}"
+
+
+def label_words(label: Label | None, person: str = "") -> str:
+    """A label in words behind a line about what bears it; "" for the owner's own, for all to read.
+
+    >>> label_words(Label(author="untrusted", sources=frozenset({"web:a.example"})))
+    ' [untrusted: web:a.example]'
+    >>> label_words(Label(author="owner", readers=frozenset({"tg:1"})))
+    ' [only for tg:1]'
+    """
+    if label is None:
+        return ""
+    words: list[str] = []
+    if label.author != "owner":
+        sources = ", ".join(sorted(label.sources - {person}))
+        words.append(f"{label.author}: {sources}" if sources else label.author)
+    if label.readers is not None:
+        words.append(f"only for {', '.join(sorted(label.readers)) or 'nobody'}")
+    return f" [{'; '.join(words)}]" if words else ""
 
 
 async def _lines(journal: Journal, conversation: str, turn: int) -> list[Entry]:

@@ -19,6 +19,7 @@ from haoya.policy.access import Access
 from haoya.runtime.api_settings import ApiSettings
 from haoya.runtime.channel_settings import ChannelFrame
 from haoya.runtime.download_settings import DownloadSettings
+from haoya.runtime.egress_settings import EgressSettings
 from haoya.runtime.home import Home
 from haoya.runtime.peers_settings import PeersSettings
 from haoya.runtime.policy_settings import PolicySettings
@@ -91,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     router: RouterSettings
     downloads: DownloadSettings
     queue: QueueSettings
+    egress: EgressSettings
     channels: dict[str, PartSettings]
     models: dict[str, PartSettings]
     tools: dict[str, PartSettings]
@@ -109,6 +111,7 @@ _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "router": RouterSettings,
     "downloads": DownloadSettings,
     "queue": QueueSettings,
+    "egress": EgressSettings,
 }
 _FRAMES: dict[str, type[ChannelFrame | PartFrame]] = {
     "channels": ChannelFrame,
@@ -169,6 +172,7 @@ def read(table: Mapping[str, Any], findings: list[Finding] | None = None) -> Set
         delivery=cast("DeliverySettings", parsed["delivery"]),
         downloads=cast("DownloadSettings", parsed["downloads"]),
         queue=cast("QueueSettings", parsed["queue"]),
+        egress=cast("EgressSettings", parsed["egress"]),
         channels=_parts("channels", table, findings),
         models=models,
         tools=_parts("tools", table, findings),

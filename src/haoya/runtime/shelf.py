@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
+
 from haoya.core.errors import ConfigError
 from haoya.core.message import Word
 from haoya.inference.convert import convert
@@ -21,8 +23,8 @@ from haoya.inference.pull import Told, Unfinished, Wish, look, pull, unfinished
 from haoya.inference.quantize import Smaller, quantize
 from haoya.inference.store import Store
 from haoya.inference.web import Hub, Web
+from haoya.runtime.egress import open_blocking_client
 from haoya.runtime.home import Home
-from haoya.runtime.http import open_blocking_client
 from haoya.runtime.secrets import Secrets
 from haoya.runtime.settings import load
 from haoya.runtime.vaulting import read as read_vault
@@ -116,7 +118,7 @@ class Shelf:
         fetched for that)."""
         if target.partition(":")[0] not in REGISTRIES:
             return read(self.store.find(_target(target)).path)
-        with tempfile.TemporaryDirectory() as folder, open_blocking_client() as client:
+        with tempfile.TemporaryDirectory() as folder, self._client() as client:
             return look(target, self.hubs(), Web(client), Path(folder))[1]
 
     def suits(
@@ -136,7 +138,7 @@ class Shelf:
 
     def pull(self, wish: Wish, told: Told, waits: Callable[[str, float], None]) -> Model:
         """Fetch a model from a registry."""
-        with open_blocking_client() as client:
+        with self._client() as client:
             web = Web(client, told=waits)
             entry = pull(wish, self.store, self.hubs(), web, machine=examine(), told=told)
         return self._model(entry)
@@ -184,6 +186,11 @@ class Shelf:
             return self._model(self.store.add(made, name=name, source=source))
         finally:
             made.unlink(missing_ok=True)
+
+    def _client(self) -> httpx2.Client:
+        """Registries are asked as the owner wrote them; where they send us must be public."""
+        endpoints = [hub.endpoint for hub in self.hubs().values()]
+        return open_blocking_client(self.settings.egress, *endpoints)
 
     def hubs(self) -> dict[str, Hub]:
         """The registries as the settings or else the environment say."""

@@ -18,7 +18,7 @@ from haoya.core.errors import ConfigError, HaoyaError, Unready
 from haoya.core.event import Asked, Received
 from haoya.core.message import text_of
 from haoya.policy.principal import Principal
-from haoya.runtime import modelbench, runs
+from haoya.runtime import granting, modelbench, runs
 from haoya.runtime.devices_verbs import DeviceVerbs
 from haoya.runtime.doctor import examine, part_finding
 from haoya.runtime.gateway import Gateway
@@ -48,6 +48,8 @@ class Verbs:
             "pair_remove": self.pair_remove,
             "asks": self.asks,
             "decide": self.decide,
+            "grants_list": self.grants_list,
+            "grants_revoke": self.grants_revoke,
             "channels_list": self.channels_list,
             "channels_test": self.channels_test,
             "queue": self.queue,
@@ -174,11 +176,21 @@ class Verbs:
     async def decide(self, given: Mapping[str, Any]) -> Row:
         """Answer one."""
         number, yes = int(given["number"]), given["yes"]
-        if not isinstance(yes, bool):  # "no" is no empty string, and must not pass for a yes
-            raise TypeError(f"yes must be true or false, not {yes!r}")
-        if not await self.gateway().settle(number, yes, BY):
+        always = given.get("always", False)
+        # "no" is no empty string, and must not pass for a yes
+        if not isinstance(yes, bool) or not isinstance(always, bool):
+            raise TypeError(f"yes and always must be true or false, not {yes!r}, {always!r}")
+        if not await self.gateway().settle(number, yes, BY, always=always):
             raise ConfigError(f"question {number} is not open", cure="see `haoya asks`")
-        return {"number": number, "yes": yes}
+        return {"number": number, "yes": yes, "always": yes and always}
+
+    async def grants_list(self, _: Mapping[str, Any]) -> list[Row]:
+        """The standing leaves that count now."""
+        return granting.grants_list(self.gateway().rulings.grants, self.house.clock())
+
+    async def grants_revoke(self, given: Mapping[str, Any]) -> Row:
+        """Take a standing leave back."""
+        return await granting.grants_revoke(self.gateway().rulings, given, BY)
 
     async def channels_list(self, _: Mapping[str, Any]) -> list[Row]:
         """The channels with what they can do."""

@@ -16,7 +16,7 @@ def beginning(mind: Mind) -> Prompt:
     """What all prompts of the agent begin with, as `agent.turn` writes it."""
     settings = mind.settings
     system = Line(role="system", text=system_prompt(settings.name, settings.prompt))
-    return Prompt(lines=(system,), tools=tuple(tool.spec for tool in mind.tools.values()))
+    return Prompt(lines=(system,), tools=tuple(mind.specs().values()))
 
 
 async def warm_first(mind: Mind) -> None:

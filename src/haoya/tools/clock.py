@@ -67,6 +67,7 @@ SPEC = ToolSpec(
     purpose="Current date and time; date arithmetic.",
     schema=schema_of(Clock),
     idempotent=True,
+    author="owner",
 )
 
 

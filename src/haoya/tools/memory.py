@@ -9,10 +9,14 @@ from typing import Any
 import msgspec
 import pydantic
 
+from haoya.core.label import Label, joined
 from haoya.core.plugin import Context, Plugin
 from haoya.core.ports import Memo, Tool
 from haoya.core.schema import schema_of
 from haoya.core.tool import Scene, ToolResult, ToolSpec
+
+FORGOTTEN = Label(author="untrusted", sources=frozenset({"nobody knows what"}))
+"""Of a memo from before memos had labels."""
 
 MAX_CHARACTERS = 2000
 """A memo is a fact, not a document; all five that are recalled must fit into a small prompt."""
@@ -44,6 +48,7 @@ REMEMBER = ToolSpec(
     writes=frozenset({"memory"}),
     idempotent=True,
     undo="forget it",
+    author="owner",
 )
 RECALL = ToolSpec(
     name="recall",
@@ -52,6 +57,8 @@ RECALL = ToolSpec(
     effects=frozenset({"read"}),
     reads=frozenset({"memory"}),
     idempotent=True,
+    author="owner",
+    private=True,
 )
 
 
@@ -70,7 +77,12 @@ async def _open(
             words = f"a fact has 1 to {MAX_CHARACTERS} characters, not {len(text)}; say it shorter"
             return ToolResult(text=words, ok=False)
         memo = Memo(
-            id=scene.key, person=scene.person, text=text, at=context.clock(), source=scene.key
+            id=scene.key,
+            person=scene.person,
+            text=text,
+            at=context.clock(),
+            source=scene.key,
+            label=scene.label,
         )
         await memory.keep(memo)
         return ToolResult(text="kept")
@@ -79,7 +91,8 @@ async def _open(
         memos = await memory.recall(scene.person, asked.query)
         if not memos:
             return ToolResult(text="nothing kept matches; other words may find more")
-        return ToolResult(text="\n".join(f"{_day(memo)}: {memo.text}" for memo in memos))
+        label = joined(memo.label or FORGOTTEN for memo in memos)
+        return ToolResult(text="\n".join(map(_shown, memos)), label=label)
 
     yield (
         Tool(spec=REMEMBER, arguments=Remember, run=remember),
@@ -87,8 +100,14 @@ async def _open(
     )
 
 
-def _day(memo: Memo) -> str:
-    return datetime.fromtimestamp(memo.at, UTC).date().isoformat()
+def _shown(memo: Memo) -> str:
+    """A memo as the model reads it. What was kept after strangers' words had been read may be
+    theirs: it comes back as something to know, marked, and decides nothing."""
+    day = datetime.fromtimestamp(memo.at, UTC).date().isoformat()
+    label = memo.label or FORGOTTEN
+    read = ", ".join(sorted(label.sources - {memo.person})) or "others' words"
+    mark = f" [unsure, kept after reading {read}]" if label.author == "untrusted" else ""
+    return f"{day}{mark}: {memo.text}"
 
 
 plugin = Plugin(

@@ -9,6 +9,7 @@ import msgspec
 import pydantic
 from msgspec import Meta
 
+from haoya.core.label import Label
 from haoya.core.message import Address, Outbound, Text
 from haoya.core.plugin import Context, Plugin
 from haoya.core.ports import Tool
@@ -38,7 +39,12 @@ SPEC = ToolSpec(
     effects=frozenset({"send"}),
     writes=frozenset({"chat"}),
     idempotent=True,
+    authority={"to": "who"},
+    author="owner",
+    audience=frozenset({"to"}),
 )
+STRANGE = Label(author="untrusted", sources=frozenset({"names of chats"}))
+"""Who writes to us has a hand in what a chat is called."""
 
 
 def meant(to: str, addresses: Sequence[Address]) -> list[Address]:
@@ -73,7 +79,8 @@ async def _open(
         if [one.key for one in found] == [scene.address.key]:
             return ToolResult(text="that is this very chat; just answer", ok=False)
         if len(found) != 1:
-            return ToolResult(text=_unclear(asked.to, found or addresses, bool(found)), ok=False)
+            text = _unclear(asked.to, found or addresses, bool(found))
+            return ToolResult(text=text, ok=False, label=STRANGE)
         outbound = Outbound(
             id=scene.key, address=found[0], parts=(Text(text=asked.text, markup="markdown"),)
         )

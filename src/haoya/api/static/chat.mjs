@@ -157,12 +157,17 @@ function note(id) {
 async function choose(item, button) {
   const buttons = [...item.querySelectorAll(".choice")];
   const { value } = button.dataset;
+  const [ruling] = value.split(" "); // behind it stands which question it is for
   const number = Number(item.dataset.ask);
   for (const one of buttons) one.disabled = true;
   button.classList.add("chosen");
-  if (!number || !["yes", "no"].includes(value)) return speak(value);
+  if (!number || !["yes", "no", "always"].includes(ruling)) return speak(value);
   try {
-    await ask("POST", "api/call/decide", { number, yes: value === "yes" });
+    await ask("POST", "api/call/decide", {
+      number,
+      yes: ruling !== "no",
+      always: ruling === "always",
+    });
   } catch (fault) {
     button.classList.remove("chosen");
     if (fault.passing) for (const one of buttons) one.disabled = false;

@@ -156,9 +156,11 @@ export class View {
   decided(number, yes) {
     const item = this.list.querySelector(`[data-ask="${number}"]`);
     if (!item) return;
+    const always = item.querySelector('.chosen[data-value^="always"]') !== null;
+    const word = yes ? (always ? "always" : "yes") : "no";
     for (const button of item.querySelectorAll(".choice")) {
       button.disabled = true;
-      button.classList.toggle("chosen", button.dataset.value === (yes ? "yes" : "no"));
+      button.classList.toggle("chosen", button.dataset.value.split(" ")[0] === word);
     }
   }
 

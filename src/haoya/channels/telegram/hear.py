@@ -71,8 +71,11 @@ def _message(
     if sender is None or sender.id == str(me.id):
         return None
     words = _Words(message, me)
-    attachment = _attachment(message, words.text)
-    parts = (*_quoted(message), *_parts(message, "" if attachment else words.text), *words.others)
+    passed_on = _passed_on(message, words.text)
+    own = "" if passed_on else words.text
+    attachment = _attachment(message, own)
+    said = _parts(message, "" if attachment else own)
+    parts = (*_quoted(message), *passed_on, *said, *words.others)
     if not parts and not attachment:
         return None
     direct = message.chat.type == "private"
@@ -151,6 +154,16 @@ def _is_ours(message: Message | None, me: User) -> bool:
 
 def _quoted(message: Message) -> tuple[Part, ...]:
     return (Quote(text=message.quote.text),) if message.quote else ()
+
+
+def _passed_on(message: Message, text: str) -> tuple[Part, ...]:
+    """What is forwarded is somebody else's words, and a quote here."""
+    origin = message.forward_origin
+    if origin is None or not text:
+        return ()
+    chat = origin.sender_chat or origin.chat
+    user = _user(origin.sender_user).name if origin.sender_user else origin.sender_user_name
+    return (Quote(text=text, author=user or (chat.title if chat else "")),)
 
 
 def _parts(message: Message, text: str) -> list[Part]:

@@ -70,6 +70,16 @@ class TextQuote(msgspec.Struct, frozen=True):
     text: str
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """MessageOrigin: who first said what is forwarded."""
+
+    type: str
+    sender_user: User | None = None
+    sender_user_name: str = ""
+    sender_chat: Chat | None = None
+    chat: Chat | None = None
+
+
 class Message(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     """A message; also the reduced form of one that is no longer accessible."""
 
@@ -82,6 +92,7 @@ class Message(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     is_topic_message: bool = False
     reply_to_message: "Message | None" = None
     quote: TextQuote | None = None
+    forward_origin: Origin | None = None
     text: str = ""
     entities: tuple[Entity, ...] = ()
     caption: str = ""

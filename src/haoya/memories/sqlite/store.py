@@ -10,31 +10,37 @@ from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 import apsw
+import msgspec
 import pydantic
 
 from haoya.core.errors import ConfigError, Unready
+from haoya.core.label import Label
 from haoya.core.plugin import Context
 from haoya.core.ports import Memo
 from haoya.memories.sqlite.words import ranked, words_of
 
-VERSION = 1
+VERSION = 2
 MAX_QUERY_WORDS = 32
 MAX_CANDIDATES = 200
 _SCHEMA = """
 CREATE TABLE memo (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, person TEXT NOT NULL,
-    text TEXT NOT NULL, at REAL NOT NULL, source TEXT NOT NULL
+    text TEXT NOT NULL, at REAL NOT NULL, source TEXT NOT NULL, label TEXT
 );
 CREATE INDEX memo_person ON memo (person, at);
 CREATE VIRTUAL TABLE word USING fts5(
     body, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 0'
 );
 """
+_LABELS = "ALTER TABLE memo ADD COLUMN label TEXT"
+"""From version 1 to 2; NULL where nobody knows."""
+
 _NEWEST = """
-SELECT id, person, text, at, source FROM memo WHERE person = ? ORDER BY at DESC, number DESC LIMIT ?
+SELECT id, person, text, at, source, label FROM memo WHERE person = ?
+ORDER BY at DESC, number DESC LIMIT ?
 """
 _MATCHING = """
-SELECT id, person, text, at, source FROM word JOIN memo ON memo.number = word.rowid
+SELECT id, person, text, at, source, label FROM word JOIN memo ON memo.number = word.rowid
 WHERE word MATCH ? AND memo.person = ? ORDER BY bm25(word), at DESC, number DESC LIMIT ?
 """
 Result = TypeVar("Result")
@@ -50,7 +56,9 @@ class _Rows(Protocol):
 class _Database(Protocol):
     """What we ask of apsw, whose own types are unknown to a checker on Python 3.11."""
 
-    def execute(self, statements: str, bindings: Sequence[str | int | float] = ()) -> _Rows: ...
+    def execute(
+        self, statements: str, bindings: Sequence[str | int | float | None] = ()
+    ) -> _Rows: ...
 
     def set_busy_timeout(self, milliseconds: int) -> None: ...
 
@@ -117,10 +125,11 @@ class SqliteMemory:
             raise Unready(f"the memory refuses ({_why(e)}); look at the disk") from e
 
     def _keep(self, memo: Memo) -> None:
-        values = (memo.id, memo.person, memo.text, memo.at, memo.source)
+        label = msgspec.json.encode(memo.label).decode() if memo.label else None
+        values = (memo.id, memo.person, memo.text, memo.at, memo.source, label)
         with self._connection:
             stored = self._connection.execute(
-                "INSERT INTO memo (id, person, text, at, source) VALUES (?, ?, ?, ?, ?) "
+                "INSERT INTO memo (id, person, text, at, source, label) VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (id) DO NOTHING RETURNING number",
                 values,
             ).get
@@ -142,8 +151,8 @@ class SqliteMemory:
 
     def _memos(self, query: str, values: tuple[str | int, ...]) -> list[Memo]:
         return [
-            Memo(id=id, person=person, text=text, at=at, source=source)
-            for id, person, text, at, source in self._connection.execute(query, values)
+            Memo(id=id, person=person, text=text, at=at, source=source, label=_label(label))
+            for id, person, text, at, source, label in self._connection.execute(query, values)
         ]
 
     def _forget(self, person: str, id: str) -> bool:
@@ -180,12 +189,18 @@ def _database(file: Path) -> _Database:
 
 def _migrate(connection: _Database, file: Path) -> None:
     version = connection.execute("PRAGMA user_version").get
-    if version == 0:
-        connection.execute(_SCHEMA)
-        connection.execute(f"PRAGMA user_version = {VERSION}")
-    elif version != VERSION:
+    if version > VERSION:
         cure = "update haoya, or move the file away"
         raise ConfigError(f"{file} was written by a newer haoya", cure=cure)
+    if version == 0:
+        connection.execute(_SCHEMA)
+    elif version == 1:
+        connection.execute(_LABELS)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _label(written: str | None) -> Label | None:
+    return msgspec.json.decode(written, type=Label) if written else None
 
 
 def _why(error: apsw.Error) -> str:

@@ -60,6 +60,7 @@ READ = ToolSpec(
     effects=frozenset({"read"}),
     reads=_READS,
     idempotent=True,
+    private=True,
 )
 LIST = ToolSpec(
     name="list_files",
@@ -68,6 +69,7 @@ LIST = ToolSpec(
     effects=frozenset({"read"}),
     reads=_READS,
     idempotent=True,
+    private=True,
 )
 WRITE = ToolSpec(
     name="write_file",
@@ -75,6 +77,7 @@ WRITE = ToolSpec(
     schema=schema_of(WriteFile),
     effects=frozenset({"write"}),
     writes=_READS,
+    author="owner",
 )
 SEARCH = ToolSpec(
     name="search_files",
@@ -83,6 +86,7 @@ SEARCH = ToolSpec(
     effects=frozenset({"read"}),
     reads=_READS,
     idempotent=True,
+    private=True,
 )
 
 
