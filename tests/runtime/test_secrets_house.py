@@ -7,9 +7,11 @@ import json
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
+import apsw
 import httpx2
 import pytest
 
+from haoya.core.errors import HaoyaError
 from haoya.runtime import vault
 from tests.runtime.daemon import TOKEN, World, stage
 from tests.runtime.waiting import run, until
@@ -215,3 +217,64 @@ def _staged(folder: Path, body: Callable[[World], Awaitable[None]]) -> None:
             await body(world)
 
     run(staged)
+
+
+@pytest.mark.skipif(
+    not hasattr(apsw, "mc_version"),
+    reason="this build of SQLite cannot encrypt: apsw-sqlite3mc is not installed",
+)
+def test_an_encrypted_journal_tells_nothing_and_goes_back_to_plain(tmp_path: Path) -> None:
+    spoken = b"a very private word"
+
+    def told(home: Path) -> list[str]:
+        return [p.name for p in home.glob("journal.db*") if spoken in p.read_bytes()]
+
+    async def body(world: World) -> None:
+        daemon = world.daemon
+        await world.start()
+        assert "private" in await daemon.ask(spoken.decode())
+        await daemon.stop()
+        assert told(daemon.home)
+        text = (daemon.home / "settings.toml").read_text()
+        daemon.write(text + "\n[journal]\nencrypt = true\n")
+        await daemon.start()
+        assert "private" in await daemon.ask(f"and {spoken.decode()} again")
+        assert told(daemon.home) == []
+        status, printed = await daemon.cli("backup", "create", str(tmp_path / "copy"))
+        assert status == 0, printed
+        await daemon.stop()
+        assert told(daemon.home) == []
+        for line in (("runs", "list"), ("doctor",), ("backup", "verify", str(tmp_path / "copy"))):
+            status, printed = await daemon.cli(*line)
+            assert status in (0, 5) and "damaged" not in printed, printed
+        assert spoken.decode() in (await daemon.cli("runs", "list"))[1]
+        daemon.write(text)
+        await daemon.start()
+        assert "private" in await daemon.ask(f"once more {spoken.decode()}")
+        assert told(daemon.home)
+
+    _staged(tmp_path, body)
+
+
+@pytest.mark.skipif(
+    hasattr(apsw, "mc_version"), reason="this build of SQLite can encrypt the journal"
+)
+def test_where_sqlite_cannot_encrypt_the_journal_stays_shut_and_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    async def body(world: World) -> None:
+        daemon = world.daemon
+        daemon.write(world.settings() + "\n[journal]\nencrypt = true\n")
+        await daemon.start(ready=False)
+
+        async def told() -> bool:
+            try:
+                status = await daemon.call("status")
+            except (OSError, HaoyaError):
+                return False
+            return "apsw-sqlite3mc" in status["storage"]["reason"]
+
+        await until(told, daemon.words)
+        assert not (daemon.home / "journal.db").exists()
+
+    _staged(tmp_path, body)

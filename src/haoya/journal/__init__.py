@@ -6,6 +6,7 @@ from haoya.journal.blobs import BlobStore
 from haoya.journal.journal import Journal, open_journal
 from haoya.journal.lock import holder
 from haoya.journal.restore import restore_backup, verify_backup
+from haoya.journal.sealing import settle
 from haoya.journal.words import Conversation, Figures, Owed
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "holder",
     "open_journal",
     "restore_backup",
+    "settle",
     "verify_backup",
 ]

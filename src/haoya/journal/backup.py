@@ -24,7 +24,7 @@ import msgspec
 from haoya.core.errors import ConfigError
 from haoya.core.message import Word
 from haoya.journal.blobs import sync_folder
-from haoya.journal.database import copy_database
+from haoya.journal.database import MAGIC, copy_database
 from haoya.journal.failure import explain
 from haoya.journal.schema import FILE
 
@@ -36,7 +36,6 @@ STAGE = ".restoring-"
 """How the folders begin in which a backup grows and a restore unpacks; none is ever stored."""
 MANIFEST = "manifest.json"
 
-_MAGIC = b"SQLite format 3\0"
 _IN_MEMORY = 8_000_000
 _CHUNK = 1_000_000
 
@@ -65,10 +64,12 @@ def create_backup(
     progress: Callable[[str], None] = lambda path: None,
     *,
     clock: Callable[[], float] = time.time,
+    key: str = "",
 ) -> Manifest:
     """Write a backup of `home` to `target`, which must not exist yet, for its owner only.
 
-    The journal comes first and the blobs after it, so every blob that the copy names is there.
+    The journal comes first and the blobs after it, so every blob that the copy names is there;
+    an encrypted one (`key`) stays encrypted.
     `progress` hears each path. Raises `ConfigError` or, where the disk refuses, `Unready`.
     """
     if not (home / FILE).is_file():
@@ -80,7 +81,7 @@ def create_backup(
         with tempfile.TemporaryDirectory(prefix=STAGE, dir=target.parent) as scratch:
             unfinished = Path(scratch) / "backup"
             with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
-                manifest = _write(home, file, Path(scratch), progress, clock())
+                manifest = _write(home, file, Path(scratch), progress, at=clock(), key=key)
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(target)
@@ -102,7 +103,13 @@ def contents(home: Path) -> list[Path]:
 
 
 def _write(
-    home: Path, file: BinaryIO, scratch: Path, progress: Callable[[str], None], at: float
+    home: Path,
+    file: BinaryIO,
+    scratch: Path,
+    progress: Callable[[str], None],
+    *,
+    at: float,
+    key: str,
 ) -> Manifest:
     files: list[StoredFile] = []
     left_out: list[str] = []
@@ -119,7 +126,7 @@ def _write(
                     if not stat.S_ISREG(mode):
                         left_out.append(name)
                         continue
-                    _snapshot(path, spool, scratch / "copy.db")
+                    _snapshot(path, spool, scratch / "copy.db", key if path == home / FILE else "")
                 except FileNotFoundError:  # somebody works in the workspace meanwhile
                     continue
                 files.append(_add(tar, name, spool, mode & 0o777))
@@ -148,7 +155,8 @@ def _paths(home: Path) -> Iterator[Path]:
 def _wanted(home: Path, paths: list[Path]) -> Iterator[Path]:
     for path in paths:
         base = re.sub("-(wal|shm|journal)$", "", path.name)
-        beside = base != path.name and _is_database(path.with_name(base))
+        whole = path.with_name(base)
+        beside = base != path.name and (whole == home / FILE or _is_database(whole))
         if path != home / FILE and not beside:
             yield path
 
@@ -156,16 +164,16 @@ def _wanted(home: Path, paths: list[Path]) -> Iterator[Path]:
 def _is_database(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return file.read(len(_MAGIC)) == _MAGIC
+            return file.read(len(MAGIC)) == MAGIC
     except OSError:
         return False
 
 
-def _snapshot(path: Path, spool: IO[bytes], copy: Path) -> None:
+def _snapshot(path: Path, spool: IO[bytes], copy: Path, key: str) -> None:
     """The file's content at one moment; a database as SQLite sees it, with its log folded in."""
-    if _is_database(path):
+    if key or _is_database(path):
         try:
-            copy_database(path, copy)
+            copy_database(path, copy, key)
         except apsw.Error:
             if path.name == FILE:
                 raise

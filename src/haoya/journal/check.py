@@ -17,14 +17,16 @@ from haoya.journal.schema import MIGRATIONS, OPEN_TABLES, connect
 _SHOWN = 10
 
 
-def check_file(path: Path, begun: Callable[[Database], None] = lambda db: None) -> list[str]:
+def check_file(
+    path: Path, begun: Callable[[Database], None] = lambda db: None, key: str = ""
+) -> list[str]:
     """What is wrong with the journal file, in sentences; empty when it is sound.
 
     Looks at one snapshot, so it may run beside the writer. `begun` is lent the connection, whose
     `interrupt` ends the check with `Unready`.
     """
     try:
-        db = connect(path, read_only=True)
+        db = connect(path, read_only=True, key=key)
         try:
             begun(db)
             return _check(db)

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import apsw
 
+from haoya.core.errors import ConfigError
+
 Value = str | bytes | int | float | None
 Row = tuple[Any, ...]
 
@@ -60,25 +62,59 @@ class Database(Protocol):
         ...
 
 
-def open_database(path: Path) -> Database:
+MAGIC = b"SQLite format 3\0"
+"""How a database begins that is not encrypted."""
+CIPHER = "aegis"
+"""AEGIS-256, as fast as no encryption (bench/at_rest.py)."""
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether there is a database and it is encrypted; False where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) not in (MAGIC, b"")
+    except OSError:
+        return False
+
+
+def require_cipher() -> None:
+    """Raise `ConfigError` unless this build of SQLite can encrypt."""
+    if not hasattr(apsw, "mc_version"):
+        raise ConfigError(
+            "this build of SQLite cannot encrypt the journal",
+            cure="put the package apsw-sqlite3mc in the place of apsw, or set encrypt = false",
+        )
+
+
+def address_of(path: Path, key: str = "", **more: str) -> str:
+    """The file as SQLite is told of it; with a `key` (64 hex digits) it is encrypted."""
+    if key:
+        require_cipher()
+        more |= {"cipher": CIPHER, "key": f"raw:{key}"}
+    tail = "&".join(f"{name}={value}" for name, value in more.items())
+    return path.absolute().as_uri() + (f"?{tail}" if tail else "")
+
+
+def open_database(path: Path, key: str = "") -> Database:
     """Open the file for reading and writing, or make it; raises `apsw.Error`."""
-    return apsw.Connection(str(path))
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+    return apsw.Connection(address_of(path, key), flags=flags)
 
 
-def open_to_read(path: Path) -> Database:
+def open_to_read(path: Path, key: str = "") -> Database:
     """Open the file for reading only; raises `apsw.Error`.
 
     Reading a write-ahead log needs a shared-memory file beside it, which a read-only disk cannot
     have; where no log was left behind there is nothing to share either.
     """
-    connection = _typed(_open(path.absolute().as_uri()))
+    connection = _typed(_open(address_of(path, key)))
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema")
     except (apsw.CantOpenError, apsw.ReadOnlyError):
         connection.close()
         if path.with_name(f"{path.name}-wal").exists():
             raise
-        connection = _typed(_open(f"{path.absolute().as_uri()}?immutable=1"))
+        connection = _typed(_open(address_of(path, key, immutable="1")))
     except apsw.Error:
         connection.close()
         raise
@@ -90,12 +126,15 @@ def open_scratch() -> Database:
     return apsw.Connection(":memory:")
 
 
-def copy_database(source: Path, target: Path) -> None:
-    """A consistent copy in one file, made while others go on writing; raises `apsw.Error`.
+def copy_database(source: Path, target: Path, key: str = "") -> None:
+    """A consistent copy in one file, made while others go on writing; raises `apsw.Error`. One
+    that is encrypted stays so, with the same `key`.
 
     The open read transaction keeps SQLite's backup from starting over at every commit.
     """
-    reading, writing = _open(source.absolute().as_uri()), apsw.Connection(str(target))
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+    reading = _open(address_of(source, key))
+    writing = apsw.Connection(address_of(target, key), flags=flags)
     snapshot, copy = _typed(reading), _typed(writing)
     try:
         snapshot.execute("BEGIN; SELECT count(*) FROM sqlite_schema")

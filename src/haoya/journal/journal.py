@@ -48,11 +48,14 @@ class Journal:
         reader: Database,
         ledger: Ledger | None,
         clock: Callable[[], float],
+        *,
         censor: Censor | None = None,
+        key: str = "",
     ) -> None:
         self._path = path
         self._clock = clock
         self._censor = censor
+        self._key = key
         self._reader = reader
         self._writer = Writer(ledger, self._told) if ledger else None
         self._loop = asyncio.get_running_loop()
@@ -205,7 +208,8 @@ class Journal:
         a replay of all entries gives the open state that is stored. Runs beside everything."""
         if self._closed:
             raise Unready("journal: closed")
-        return await self._loop.run_in_executor(self._checking, check_file, self._path, self._begun)
+        check = partial(check_file, self._path, self._begun, self._key)
+        return await self._loop.run_in_executor(self._checking, check)
 
     def figures(self) -> Figures:
         """How the journal is, at no cost."""
@@ -287,13 +291,15 @@ async def open_journal(
     synchronous: Synchronous = "full",
     read_only: bool = False,
     censor: Censor | None = None,
+    key: str = "",
 ) -> AsyncGenerator[Journal]:
     """The journal in `folder` (made if missing), for one writing process at a time.
 
     With `read_only`, beside the process that writes. `synchronous` "normal" survives a killed
     process but may lose the last moments when the power fails. What the `censor` finds in an event
-    is not written. Raises `Unready` where the disk refuses or another process writes,
-    `ConfigError` where the file is no journal of ours.
+    is not written. `key` (64 hex digits) opens an encrypted journal, and makes a new one so. Raises
+    `Unready` where the disk refuses or another process writes, `ConfigError` where the file is no
+    journal of ours.
     """
     with ExitStack() as held:
         try:
@@ -302,10 +308,10 @@ async def open_journal(
             if not read_only:
                 make_folder(folder)
                 held.enter_context(hold(folder))
-                ledger = Ledger(connect(path, synchronous=synchronous))
+                ledger = Ledger(connect(path, synchronous=synchronous, key=key))
                 held.callback(ledger.close)
-            reader = held.enter_context(closing(connect(path, read_only=True)))
-            journal = Journal(path, reader, ledger, clock, censor)
+            reader = held.enter_context(closing(connect(path, read_only=True, key=key)))
+            journal = Journal(path, reader, ledger, clock, censor=censor, key=key)
         except (OSError, apsw.Error) as error:
             raise explain(error) or error from error
         held.callback(journal.close)

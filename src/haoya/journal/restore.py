@@ -20,7 +20,7 @@ from haoya.core.errors import ConfigError
 from haoya.journal.backup import ASIDE, MANIFEST, STAGE, Manifest, contents
 from haoya.journal.blobs import sync_folder
 from haoya.journal.check import check_file
-from haoya.journal.database import open_to_read
+from haoya.journal.database import is_sealed, open_to_read
 from haoya.journal.failure import explain
 from haoya.journal.lock import hold
 from haoya.journal.schema import FILE
@@ -40,15 +40,16 @@ _BROKEN = (
 """Everything a file can be instead of a backup of ours."""
 
 
-def verify_backup(file: Path) -> list[str]:
+def verify_backup(file: Path, key_of: Callable[[Path], str] = lambda home: "") -> list[str]:
     """What is wrong with a backup, in sentences; [] when every file is as it was and the journal
     in it is sound. Unpacks into a temporary folder beside it; raises `ConfigError` where there is
-    no such file, `Unready` where the disk refuses."""
+    no such file, `Unready` where the disk refuses. `key_of` gives the key to an encrypted journal
+    in a folder, "" where it cannot be had; the journal is then not looked into."""
     _require(file)
     try:
         near = file.parent if os.access(file.parent, os.W_OK) else None
         with tempfile.TemporaryDirectory(prefix=STAGE, dir=near) as stage:
-            return _unpack(file, Path(stage)) or _examine(Path(stage))
+            return _unpack(file, Path(stage)) or _examine(Path(stage), key_of)
     except OSError as error:
         raise explain(error, "backup") or error from error
 
@@ -59,6 +60,7 @@ def restore_backup(
     *,
     replace: bool = False,
     clock: Callable[[], float] = time.time,
+    key_of: Callable[[Path], str] = lambda home: "",
 ) -> Path | None:
     """Put a backup into `home`; returns the folder inside it that now holds what was there.
 
@@ -74,7 +76,7 @@ def restore_backup(
         with hold(home):
             stage = Path(tempfile.mkdtemp(prefix=STAGE, dir=home))
             try:
-                faults = _unpack(file, stage) or _examine(stage)
+                faults = _unpack(file, stage) or _examine(stage, key_of)
                 if faults:
                     raise ConfigError(
                         f"{file} is not a whole backup: {faults[0]}", cure="use another backup"
@@ -153,9 +155,12 @@ def _write(source: IO[bytes], target: Path, mode: int) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _examine(stage: Path) -> list[str]:
+def _examine(stage: Path, key_of: Callable[[Path], str]) -> list[str]:
     """Whether the journal and the other databases of the house are sound."""
-    faults = [f"journal: {fault}" for fault in check_file(stage / FILE)]
+    key = key_of(stage) if is_sealed(stage / FILE) else ""
+    faults: list[str] = []
+    if key or not is_sealed(stage / FILE):
+        faults = [f"journal: {fault}" for fault in check_file(stage / FILE, key=key)]
     for path in sorted(stage.glob("*.db")):
         if path.name != FILE:
             faults += _database_faults(path)

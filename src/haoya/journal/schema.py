@@ -84,8 +84,10 @@ def connect(
     synchronous: Synchronous = "full",
     read_only: bool = False,
     migrations: Sequence[str] = MIGRATIONS,
+    key: str = "",
 ) -> Database:
-    """A connection to the journal file, made and brought up to date as needed.
+    """A connection to the journal file, made and brought up to date as needed. `key` opens an
+    encrypted one; with it a new one is encrypted.
 
     Raises `apsw.Error` where the disk refuses, `ConfigError` where the file is from a newer
     haoya, is not a journal at all, or (`read_only`) is too old or missing.
@@ -93,11 +95,11 @@ def connect(
     if read_only:
         if not path.exists():
             raise ConfigError(f"no journal at {path}", cure="start haoya once: haoya up")
-        connection = open_to_read(path)
+        connection = open_to_read(path, key)
     else:
         # SQLite gives its -wal and -shm files the permissions that it finds on this one.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        connection = open_database(path)
+        connection = open_database(path, key)
     try:
         connection.set_busy_timeout(5000)
         # In KiB, for each of two connections: 4,000 cost 4 MB of memory and were no faster.

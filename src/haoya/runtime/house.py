@@ -13,7 +13,7 @@ from typing import Any
 from haoya.core.errors import Unready
 from haoya.core.plugin import Call, Plugin
 from haoya.core.ports import Connection, Desk, Memory, Model, Warms
-from haoya.journal import BlobStore, Journal, open_journal
+from haoya.journal import BlobStore, Journal, open_journal, settle
 from haoya.policy.access import Gate
 from haoya.policy.judge import Judge
 from haoya.policy.leaks import Screen
@@ -256,12 +256,16 @@ class House:
             self.home.prepare()
         except OSError as error:
             raise Unready(f"{self.home.folder} cannot be written: {error.strerror}") from error
-        durability = self.settings.journal.durability
+        wanted = self.settings.journal
+        key = await self.keeper.journal_key(encrypt=wanted.encrypt)
+        if await asyncio.to_thread(settle, self.home.journal, key, sealed=wanted.encrypt):
+            log.info("the journal is %s now", "encrypted" if wanted.encrypt else "plain")
         async with open_journal(
             self.home.journal,
             clock=self.clock,
-            synchronous=durability,
+            synchronous=wanted.durability,
             censor=self.secrets.redactor,
+            key=key if wanted.encrypt else "",
         ) as journal:
             yield journal
 

@@ -4,7 +4,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ from haoya.runtime.settings import (
     load,
 )
 from haoya.runtime.unmasking import story
+from haoya.runtime.vaulting import journal_key
 from haoya.runtime.verbs import BY, people_row
 
 
@@ -97,7 +98,9 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
                 return devices.list()
             return devices.add(given, time.time()) if "scopes" in given else devices.remove(given)
         case "runs_list" | "runs_show" | "why":
-            async with open_journal(home.journal, read_only=True) as journal:
+            async with open_journal(
+                home.journal, read_only=True, key=journal_key(home.journal)
+            ) as journal:
                 if verb == "runs_list":
                     return await runs.runs_list(journal, int(given.get("limit", 20)))
                 if verb == "runs_show":
@@ -220,7 +223,9 @@ async def _doctor(home: Home) -> Row:
         )
     )
     try:
-        async with open_journal(home.journal, read_only=True) as journal:
+        async with open_journal(
+            home.journal, read_only=True, key=journal_key(home.journal)
+        ) as journal:
             findings += await examine(home, journal)
     except (Unready, ConfigError) as error:
         findings += await examine(home, None)
@@ -229,10 +234,14 @@ async def _doctor(home: Home) -> Row:
     return {"findings": [msgspec.to_builtins(finding) for finding in findings]}
 
 
+def _journal(home: Home, *, read_only: bool = True) -> AbstractAsyncContextManager[Journal]:
+    return open_journal(home.journal, read_only=read_only, key=journal_key(home.journal))
+
+
 @asynccontextmanager
 async def _gateway(home: Home, *, read_only: bool) -> AsyncGenerator[Gateway]:
     """A gateway with nothing open but the journal."""
-    async with open_journal(home.journal, read_only=read_only) as journal:
+    async with _journal(home, read_only=read_only) as journal:
         gateway = Gateway(
             journal,
             gate=lambda: Gate(rules={}),

@@ -50,9 +50,11 @@ class AgentSettings(Section):
 
 
 class JournalSettings(Section):
-    """`[journal]`: `durability = "normal"` trades the last second before a power cut for speed."""
+    """`[journal]`: `durability = "normal"` trades the last second before a power cut for speed;
+    `encrypt` keeps it encrypted on disk, from the next start on."""
 
     durability: Literal["full", "normal"] = "full"
+    encrypt: bool = False
 
 
 class DeliverySettings(Section):

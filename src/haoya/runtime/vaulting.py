@@ -17,6 +17,8 @@ from pathlib import Path
 import msgspec
 
 from haoya.core.errors import ConfigError, Unready
+from haoya.journal.database import is_sealed, require_cipher
+from haoya.journal.schema import FILE as JOURNAL
 from haoya.policy.vault.words import Vault
 from haoya.runtime.board import Board
 from haoya.runtime.home import Home
@@ -25,6 +27,9 @@ from haoya.runtime.settings import Finding, Settings, load
 from haoya.runtime.vault_words import Answer, Plain, Take, Taken
 
 log = logging.getLogger("haoya.runtime")
+
+JOURNAL_KEY = ".journal"
+"""What the journal's key is called in the vault; no owner's secret can be."""
 
 PROGRAM = "haoya.runtime.vault"
 OPEN_SECONDS = 90.0
@@ -81,6 +86,27 @@ class Keeper:
             if isinstance(self.secrets.trouble, Unready):
                 with contextlib.suppress(Unready):
                     await again()
+
+    async def journal_key(self, *, encrypt: bool) -> str:
+        """The journal's key, made and durably kept where it is to be encrypted; "" where it is
+        plain and stays so. `Unready` while the vault does not open: never plain instead."""
+        sealed = is_sealed(self.home.journal / JOURNAL)
+        if not (encrypt or sealed):
+            return ""
+        if self.secrets.trouble:
+            raise Unready(f"the journal's key is in the vault: {self.secrets.trouble}")
+        if encrypt:
+            try:
+                require_cipher()
+            except ConfigError as error:
+                raise Unready(f"{error}; {error.cure}") from None
+        key = self.secrets.values().get(JOURNAL_KEY, "")
+        if not key and sealed:
+            raise Unready("the journal is encrypted, and the vault has no key for it")
+        if not key:
+            key = os.urandom(32).hex()
+            await asyncio.to_thread(keep, self.home.folder, {JOURNAL_KEY: key}, self.phrase)
+        return key
 
     def _is_there(self) -> bool:
         return self.home.vault.exists() or self.home.secrets.exists()
@@ -144,6 +170,14 @@ def read(home: Home) -> Secrets:
     if home.vault.exists() or home.secrets.exists():
         secrets.hold(call(Take(home=str(home.folder))).held)
     return secrets
+
+
+def journal_key(folder: Path) -> str:
+    """The key to the journal in a folder, "" where it needs none; for a command line; blocks."""
+    home = Home(folder=folder)
+    if not is_sealed(folder / JOURNAL):
+        return ""
+    return read(home).values().get(JOURNAL_KEY, "")
 
 
 def keep(home: Path, values: dict[str, str], phrase: str = "") -> None:
