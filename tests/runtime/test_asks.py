@@ -42,6 +42,20 @@ async def unmarked(world: World, chat: int = 0) -> list[str]:
     return [text for text in await world.telegram.texts(chat) if not text.endswith("↻")]
 
 
+async def kill_after_the_deed(world: World, words: str) -> None:
+    """Say yes, and kill the daemon when the message is out and the model has its result."""
+    asked = len(await world.thinker.asked())
+    await world.thinker.control(hang=30)
+    await world.telegram.say("boss", "yes")
+    await world.telegram.hears(words, count=2)
+
+    async def told() -> bool:
+        return len(await world.thinker.asked()) > asked
+
+    await until(told)
+    await world.daemon.kill()
+
+
 def test_yes_in_the_owners_chat_runs_it_once_with_the_exact_effect(tmp_path: Path) -> None:
     async def body() -> None:
         async with stage(tmp_path) as world:
@@ -197,10 +211,7 @@ def test_killed_right_after_yes_it_is_still_sent_once(tmp_path: Path) -> None:
             await two_chats(world)
             await world.telegram.say("boss", send("dinner"))
             await asked(world)
-            await world.thinker.control(hang=30)
-            await world.telegram.say("boss", "yes")
-            await world.telegram.hears("dinner", count=2)
-            await world.daemon.kill()
+            await kill_after_the_deed(world, "dinner")
             await world.daemon.start()
             await world.telegram.hears("done: ")
             assert await unmarked(world, ANN) == ["heard: hello", "dinner"]
