@@ -10,8 +10,8 @@ from haoya.core.errors import ConfigError
 from haoya.core.sandbox import Mount
 from haoya.sandbox.seatbelt import command, profile
 
-READ = Mount(path="/Users/a/skill", at="/skill")
-WRITE = Mount(path="/Users/a/work space", at="/work", writable=True)
+READ = Mount(path="/Volumes/x/skill", at="/skill")
+WRITE = Mount(path="/Volumes/x/work space", at="/work", writable=True)
 
 
 def test_all_is_denied_but_what_is_named() -> None:
@@ -21,7 +21,7 @@ def test_all_is_denied_but_what_is_named() -> None:
     written = [line for line in text.splitlines() if "allow" in line and "file-write*" in line]
     assert [re.findall(r'"(.*?)"', line) for line in written] == [
         ["/private/tmp/x"],
-        ["/Users/a/work space"],
+        ["/Volumes/x/work space"],
     ]
 
 
