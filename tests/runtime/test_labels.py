@@ -13,6 +13,7 @@ from haoya.core.event import Admitted, ModelAnswered, ToolAsked, ToolReturned, k
 from haoya.core.label import Label
 from haoya.journal import open_journal
 from tests.runtime.daemon import World, person_id, stage
+from tests.runtime.test_asks import kill_after_the_deed, unmarked
 from tests.runtime.waiting import run, until
 
 ANN, EVE, BOSS = (person_id(name) for name in ("ann", "eve", "boss"))
@@ -154,17 +155,14 @@ def test_an_approval_survives_a_kill_and_counts_once(tmp_path: Path) -> None:
             await asked(world)
             await world.daemon.kill()
             await world.daemon.start()
-            await world.thinker.control(hang=30)
-            await world.telegram.say("boss", "yes")
-            await world.telegram.hears("the code is 4711", count=2)
-            await world.daemon.kill()
+            await kill_after_the_deed(world, "the code is 4711")
             await world.daemon.start()
             await world.telegram.hears("done: ")
-            sent = await world.telegram.texts(EVE)
+            sent = await unmarked(world, EVE)
             assert sent == ["heard: hello, eve", "the code is 4711"]
             await world.telegram.say("boss", read_page("again:"))
             await asked(world, count=2)
-            assert await world.telegram.texts(EVE) == sent, "a yes is for one time"
+            assert await unmarked(world, EVE) == sent, "a yes is for one time"
 
     run(body)
 

@@ -72,19 +72,26 @@ class Gateway:
             grant_days=grant_days,
         )
         self.questions = self.rulings.open
+        self.knows = False
         self.outboxes: dict[str, Outbox] = {}
         self.deciding: set[int] = set()
         self.closed = asyncio.Event()
         self.connections: Mapping[str, Connection] = {}
         self.wake: Callable[[Address], None] = lambda address: None
 
-    async def recover(self) -> None:
-        """Take up what the last run left: people, questions, messages nobody judged."""
+    async def recall(self) -> None:
+        """Learn what the last run knew: people, questions, leaves. Before that nobody may ask."""
         for entry in await self.journal.read(PEOPLE.key, kinds=PAIRING_KINDS):
             self.roster.note(entry)
-        self.rulings.grants = await recall(self.journal, self.is_owner)
         for entry in await self.journal.asked():
             self.questions[entry.number] = entry
+        self.rulings.grants = await recall(self.journal, self.is_owner)
+        self.knows = True
+
+    async def recover(self) -> None:
+        """Take up what the last run left, messages nobody judged among it."""
+        if not self.knows:
+            await self.recall()
         for entry in await self.journal.undecided():
             await self.decide(entry)
         for address in await self.journal.waiting():

@@ -279,6 +279,7 @@ class House:
             grant_days=lambda: self.settings.policy.grant_days,
         )
         gateway.connections = self.connections
+        await gateway.recall()
         await self.routing.recall(journal)
         asks = Asks(gateway, lambda: self.settings.policy)
         try:
