@@ -18,7 +18,7 @@ import httpx2
 
 from haoya.core.errors import ConfigError
 from haoya.core.message import Word
-from haoya.policy.egress import Rules
+from haoya.policy.egress import Rule, Rules
 from haoya.policy.hosts import PORTS, Site, site_of
 from haoya.policy.leaks import Screen
 from haoya.runtime.egress_settings import EgressSettings
@@ -89,7 +89,7 @@ class Egress:
         self._seen = settings()
         self._rules = self._seen.rules()
         self._proxies = Proxies()
-        self._denied = self._rules.deny
+        self._denied: tuple[Rule, ...] = self._rules.deny
         self._own = self._open_own()
         self._proxied = {
             str(url): httpx2.AsyncHTTPTransport(verify=self._tls, proxy=url, limits=LIMITS)
