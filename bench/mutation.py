@@ -219,7 +219,7 @@ def _order(module: str) -> list[str]:
 
 
 def _pytest(files: Sequence[str]) -> int:
-    return pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:doctest", *files])
+    return pytest.main(["-x", "-q", "-p", "no:cacheprovider", *files])
 
 
 def _warm() -> None:

@@ -13,6 +13,7 @@ from haoya.api.auth import FAILURES, HEADERS, REFUSAL, Failures, token_of
 from haoya.core.errors import ConfigError
 from haoya.runtime.devices import SCOPES
 from haoya.runtime.home import Home
+from haoya.runtime.secrets import Secrets
 from tests.api.daemon import Daemon
 
 PUBLIC = {"/healthz", "/readyz", "/api/session", "/"}
@@ -193,11 +194,11 @@ def test_failures_are_forgotten_after_a_minute() -> None:
 
 def test_the_token_is_made_once_and_only_the_owner_can_read_it(tmp_path: Path) -> None:
     home = Home(folder=tmp_path)
-    token = token_of(home, "")
+    token = token_of(home, "", Secrets())
     assert len(token) >= 43
     assert stat.S_IMODE(home.token.stat().st_mode) == 0o600
     home.token.chmod(0o644)
-    assert token_of(home, "") == token
+    assert token_of(home, "", Secrets()) == token
     assert stat.S_IMODE(home.token.stat().st_mode) == 0o600
 
 
@@ -206,15 +207,16 @@ def test_a_token_from_the_settings_is_used_and_a_missing_one_is_named(
 ) -> None:
     home = Home(folder=tmp_path)
     monkeypatch.setenv("HAOYA_TEST_TOKEN", "from-the-environment")
-    assert token_of(home, "env:HAOYA_TEST_TOKEN") == "from-the-environment"
+    vault = Secrets()
+    assert token_of(home, "env:HAOYA_TEST_TOKEN", vault) == "from-the-environment"
     with pytest.raises(ConfigError, match="api-token"):
-        token_of(home, "secret:api-token")
+        token_of(home, "secret:api-token", vault)
     assert not home.token.exists()
 
 
 def test_a_disk_that_refuses_costs_the_file_not_the_window(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("in the way")
-    assert len(token_of(Home(folder=tmp_path), "")) >= 43
+    assert len(token_of(Home(folder=tmp_path), "", Secrets())) >= 43
 
 
 def test_a_bad_request_line_is_answered_and_the_next_one_served(daemon: Daemon) -> None:

@@ -12,6 +12,7 @@ import pytest
 from haoya import __version__
 from haoya.cli.app import COMMANDS
 from haoya.core.place import socket_path
+from haoya.runtime.vault import vault_of
 from tests.cli.conftest import HAOYA, SECONDS, Daemon, Haoya, Screen
 
 READING = [
@@ -181,23 +182,26 @@ def test_a_socket_in_a_strange_folder_is_not_trusted(daemon: Daemon, haoya: Haoy
 def test_secrets_come_from_standard_input_and_stay_private(
     haoya: Haoya, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = home / "secrets.toml"
-    file.write_text('# by hand\nold = "1"\n')
+    file = home / "vault"
+    (home / "secrets.toml").write_text('# by hand\nold = "1"\n')
     done = subprocess.run(
         [*HAOYA, "secrets", "set", "tg-token"],
         input='12:"AB"\n', capture_output=True, text=True, timeout=SECONDS, check=True,
     )  # fmt: skip
     assert "AB" not in done.stdout + done.stderr
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert file.read_text() == '# by hand\nold = "1"\ntg-token = "12:\\"AB\\""\n'
-    assert haoya("secrets", "list").out == "old\ntg-token\n"
-    assert haoya("secrets", "list", "--json").json() == ["old", "tg-token"]
+    assert "AB" not in file.read_text()
+    listed = haoya("secrets", "list").out
+    assert "old" in listed and "tg-token" in listed and "AB" not in listed
+    document = haoya("secrets", "list", "--json").json()
+    assert [row["name"] for row in document["secrets"]] == ["old", "tg-token"]
+    assert (document["source"], document["cipher"]) == ("file", "aes-256-gcm")
     assert haoya("secrets", "rm", "old").status == 0
-    assert haoya("secrets", "list").out == "tg-token\n"
+    assert "old" not in haoya("secrets", "list").out
     missing = haoya("secrets", "rm", "old")
     assert missing.status == 1
     assert "there are: tg-token" in missing.err
-    assert sorted(path.name for path in home.iterdir()) == ["secrets.toml"]
+    assert sorted(path.name for path in home.iterdir()) == ["vault", "vault.lock"]
 
 
 def test_a_broken_secrets_file_is_told_without_its_contents(haoya: Haoya, home: Path) -> None:
@@ -215,16 +219,16 @@ def test_a_secret_needs_a_usable_name_and_a_value(home: Path) -> None:
             input=value, capture_output=True, text=True, timeout=SECONDS, check=False,
         )  # fmt: skip
         assert done.returncode == 1, name
-    assert not (home / "secrets.toml").exists()
+    assert not (home / "vault").exists()
 
 
 def test_a_person_types_a_secret_unseen(screen: type[Screen], home: Path) -> None:
     person = screen("secrets", "set", "key")
-    person.reads("key (not shown):")
+    person.reads("key (not shown)")
     person.type("geheim\n")
     assert "geheim" not in person.reads("is kept")
     assert person.leave() == 0
-    assert (home / "secrets.toml").read_text() == 'key = "geheim"\n'
+    assert [row.name for row in vault_of(home).records] == ["key"]
 
 
 def test_the_settings_path_needs_no_daemon(haoya: Haoya, home: Path) -> None:
@@ -239,8 +243,8 @@ def test_a_backup_is_not_restored_under_a_running_daemon(daemon: Daemon, haoya: 
 
 
 def test_a_full_or_forbidden_disk_is_told_in_words(haoya: Haoya, home: Path) -> None:
-    (home / "secrets.toml").mkdir()
+    (home / "vault").mkdir()
     outcome = haoya("secrets", "list")
     assert outcome.status == 1
-    assert outcome.err.startswith("haoya: the system says:")
+    assert outcome.err.startswith(f"haoya: the vault {home / 'vault'} cannot be read: Is a dir")
     assert os.linesep not in outcome.err.strip()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from haoya.cli import probe
+from haoya.runtime.vault import values
 from tests.cli.conftest import HAOYA, SECONDS, Haoya, Screen
 
 Show = Callable[..., Screen]
@@ -159,9 +160,9 @@ def test_a_person_is_asked_in_chinese_and_the_token_is_kept_apart(
     assert "haoya pair approve" in text
     assert settings(home)["channels"]["tg"]["token"] == "secret:tg-token"
     assert settings(home)["models"]["main"]["model"] == "llama"
-    secrets = home / "secrets.toml"
-    assert tomllib.loads(secrets.read_text()) == {"tg-token": "12:TOKEN"}
-    assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
+    assert not (home / "secrets.toml").exists()
+    assert {k: v.text for k, v in values(home).items()} == {"tg-token": "12:TOKEN"}
+    assert stat.S_IMODE((home / "vault").stat().st_mode) == 0o600
 
 
 def test_a_home_that_does_not_exist_is_made_private(

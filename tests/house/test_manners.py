@@ -32,6 +32,7 @@ PARSERS = {
     "core/schema.py": "JSON Schema",
     "runtime/granting.py": "arguments of verbs and answers to them",
     "runtime/house.py": "opened parts by name, of whatever type their kind has",
+    "runtime/migration.py": "the owner's TOML, rewritten",
     "runtime/offline.py": "arguments of verbs",
     "runtime/peers_verbs.py": "arguments of verbs",
     "runtime/devices_verbs.py": "arguments of verbs",

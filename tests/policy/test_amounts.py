@@ -58,10 +58,15 @@ RECKONED = [
     ("45", "with 10% off", [50]),
     ("8", "10% of it and 3", [50]),
     ("2", "10% of it less 3", [50]),
+    ("0.5", "10% of it", [5]),
+    ("0.12", "10% of it", ["1.2451"]),
     ("200.29", "19.5% of the amount + a fee of 5.29", [1000]),
 ]
 RECKONED_NOT = [
     ("5.5", "10% of it", [50]),
+    ("0.12", "10% of it", ["1.25"]),
+    ("0.13", "10% of it", ["1.25"]),
+    ("0.12", "10% of it", ["1.27"]),
     ("60", "price 10", [50]),
     ("0", "the price is 10", [10]),
     ("0", "0%", [10]),
@@ -73,12 +78,12 @@ RECKONED_NOT = [
 
 
 @pytest.mark.parametrize(("value", "text", "known"), RECKONED)
-def test_one_step_of_reckoning_is_followed(value: str, text: str, known: list[int]) -> None:
+def test_one_step_of_reckoning_is_followed(value: str, text: str, known: list[int | str]) -> None:
     assert reckoned(D(value), text, map(D, known))
 
 
 @pytest.mark.parametrize(("value", "text", "known"), RECKONED_NOT)
-def test_more_than_that_is_not(value: str, text: str, known: list[int]) -> None:
+def test_more_than_that_is_not(value: str, text: str, known: list[int | str]) -> None:
     assert not reckoned(D(value), text, map(D, known))
 
 

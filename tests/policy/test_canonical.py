@@ -156,3 +156,26 @@ def test_codes_are_what_could_open_something() -> None:
     }
     assert codes("GB29 NWBK 6016 1331 9268 19") == {"gb29nwbk60161331926819"}
     assert codes("in 2024, on 2024-05-01 at 10:00 for 1200.50, abcdefgh, a-b-c-d-e") == frozenset()
+
+
+def test_what_cannot_be_seen_does_not_count() -> None:
+    hidden = [0xAD, 0x34F, 0x61C, *range(0x200B, 0x2010), *range(0x202A, 0x202F)]
+    hidden += [*range(0x2060, 0x206A), 0xFEFF]
+    assert all(fold(f"bo{chr(one)}b") == "bob" for one in hidden)
+    assert all(fold(f"bo{chr(one)}b") != "bob" for one in (0xAE, 0x350, 0x61D, 0x2010, 0x202F))
+    assert link(f"a{chr(0xFEFF)}.org") == "a.org"
+
+
+def test_edges_of_texts_and_sizes_of_numbers() -> None:
+    assert stands("a.org/", "a.org/") and stands("x", "x") and stands("x", ".x.")
+    assert not stands("b", "a.b") and not stands("b", "b.a")
+    assert phones("1234567") == {"1234567"} and phones("123 456") == frozenset()
+    assert len(phones("1234567890123456")) == 1 and not phones("12345678901234567")
+    assert codes("a-1234") == codes("abc123") == frozenset()
+    assert codes("ab1234") == {"ab1234"} and codes("a12345") == {"a12345"}
+    assert codes("abc12345") == {"abc12345"} and codes("12-34") == frozenset()
+    assert links("see http://a and b.md or c/d") == {"a"}
+    assert links("www.notes.txt") == {"www.notes.txt"}
+    assert links("a.org/notes.txt") == {"a.org/notes.txt"}
+    assert not same("x13800138000", "138 0013 8000") and same("138-0013-8000", "13800138000")
+    assert not same("a1380013800", "1380013800")

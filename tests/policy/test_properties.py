@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from haoya.core.event import Entry, Granted, Revoked
 from haoya.core.label import OWNER, TRUST, Label, joined
 from haoya.core.tool import Effect, ToolCall, Verdict
-from haoya.policy.case import ALL, Grant, Rights
+from haoya.policy.case import ALL, Case, Grant, Rights, Words
 from haoya.policy.grants import Grants, exact_arguments
 from haoya.policy.judge import Judge, digest_of
 from tests.policy.cases import CREATE, DELETE, ME, MOVE, NOON, PAGE, PAY, SEND, TOOLS, Told, but
@@ -171,6 +171,14 @@ def test_rights_form_a_lattice(one: Rights, two: Rights, three: Rights) -> None:
     assert (one & two) & three == one & (two & three)
     assert one & one == one
     assert one & ALL == one
+
+
+def test_what_is_not_said_of_a_case_widens_nothing() -> None:
+    case = Case(spec=None, call=ToolCall(id="1", name="x"), person=ME, role="guest")
+    assert (case.now, case.past, case.rights, case.grants) == (0, OWNER, ALL, ())
+    assert Words(text="x", label=OWNER).asks
+    grant = Grant(number=1, person=ME, where="*", tool="x", arguments={})
+    assert (grant.limit, grant.used, grant.expires) == (0, 0, 0)
 
 
 @given(evil, st.sampled_from([SEND, PAY, DELETE, MOVE, PAGE, CREATE]))

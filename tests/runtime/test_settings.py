@@ -10,11 +10,10 @@ import tomlkit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from haoya.core.errors import ConfigError
 from haoya.policy.access import Access
 from haoya.runtime.home import Home, home_folder
 from haoya.runtime.offline import check, schema
-from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
+from haoya.runtime.secrets import plain_secrets
 from haoya.runtime.settings import Finding, Settings, load, read, remember_good
 from tests.runtime.nasty import FILES, tables
 
@@ -179,33 +178,6 @@ def test_a_model_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) 
     text = "[agent]\nmodel = 'big'\n[models.small]\nuse = 'script'\n"
     (finding,) = check(home_with(tmp_path, text))
     assert finding.id == "agent-model" and "the models are: small" in finding.message
-
-
-def test_secrets_come_from_their_file_or_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home = home_with(tmp_path)
-    home.secrets.write_text('tg-token = "12:ab\\"\\n好"', encoding="utf-8")
-    monkeypatch.setenv("HAOYA_TEST_KEY", "from outside")
-    assert resolve(home, "secret:tg-token") == '12:ab"\n好'
-    assert resolve(home, "env:HAOYA_TEST_KEY") == "from outside"
-    assert resolve(home, "1234:plain") == "1234:plain"
-    assert read_secrets(home_with(tmp_path / "other")) == {}
-
-
-@pytest.mark.parametrize("value", ["secret:none", "env:HAOYA_NO_SUCH"])
-def test_a_secret_that_is_not_there_is_a_fault_with_a_cure(tmp_path: Path, value: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        resolve(home_with(tmp_path), value)
-    assert caught.value.cure
-
-
-@pytest.mark.parametrize("content", [b"x = ", b"\xff", FILES["long number"], FILES["deep"]])
-def test_a_broken_file_of_secrets_is_a_fault_with_a_cure(tmp_path: Path, content: bytes) -> None:
-    home = home_with(tmp_path)
-    home.secrets.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"secrets\.toml cannot be read"):
-        resolve(home, "secret:any")
 
 
 def test_a_secret_in_plain_sight_is_a_warning(tmp_path: Path) -> None:

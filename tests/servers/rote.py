@@ -103,7 +103,10 @@ def answer(body: Body) -> Answer:
     last = max((i for i, line in enumerate(body.messages) if line.role == "user"), default=-1)
     line = body.messages[last] if last >= 0 else Message("user")
     results = [after.text for after in body.messages[last + 1 :] if after.role == "tool"]
+    results = [one for one in results if not one.startswith(("The plan stands", "That plan"))]
     text, calls = line.text, _calls(line.text)
+    if b'"name":"plan"' in bytes(body.tools).replace(b" ", b""):
+        return _planned(body, text, calls)
     if results and re.search(r"(?:^|\s)obey ", text) and (told := _calls(results[-1])):
         return Answer(text="", calls=told, prompt=prompt_tokens(body), completion=8, cut=False)
     forever = calls and re.search(r"(?:^|\s)forever ", text)
@@ -123,6 +126,18 @@ def answer(body: Body) -> Answer:
     if cut and body.max_tokens is not None:
         said = " ".join(said.split(" ")[: max(1, body.max_tokens // 2)])
     return Answer(text=said, calls=[], prompt=prompt, completion=tokens(said), cut=cut)
+
+
+def _planned(body: Body, text: str, calls: list[Function]) -> Answer:
+    """A plan of the calls that the words ask for, each argument a constant; `badly` makes it
+    faulty."""
+    steps = [
+        {"tool": call.name, "constants": {k: [v] for k, v in json.loads(call.arguments).items()}}
+        for call in calls
+    ]
+    plan = "no plan" if "badly" in text else json.dumps({"steps": steps}, ensure_ascii=False)
+    made = Function(name="plan", arguments=plan)
+    return Answer(text="", calls=[made], prompt=prompt_tokens(body), completion=8, cut=False)
 
 
 def _calls(text: str) -> list[Function]:

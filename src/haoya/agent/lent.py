@@ -44,6 +44,12 @@ class Broker(Protocol):
         """The tools that may be shown to the model, by name."""
         ...
 
+    @property
+    def planning(self) -> str:
+        """The tool that must be called before anything else is read or done, "" for none: the
+        model then sees the asking person's own words alone."""
+        ...
+
     def judge(
         self, spec: ToolSpec | None, call: ToolCall, read: Read, approval: Approval | None = None
     ) -> Verdict:

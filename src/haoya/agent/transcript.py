@@ -163,6 +163,15 @@ def approved_calls(entries: Iterable[Entry], turn: int) -> tuple[ToolCall, ...]:
     return tuple(call for id, call in calls.items() if id in yes & made)
 
 
+def calls_of(entries: Iterable[Entry], turn: int) -> tuple[Entry, ...]:
+    """The lines about calls that a turn has made so far, and what came of them."""
+    return tuple(
+        entry
+        for entry in entries
+        if isinstance(entry.event, ToolAsked | ToolReturned) and entry.event.turn == turn
+    )
+
+
 def steps_taken(entries: Iterable[Entry], turn: int) -> int:
     """How many answers the models of a turn have given, before a crash or question broke it off."""
     answers = [e.event for e in entries if isinstance(e.event, ModelAnswered)]

@@ -83,7 +83,6 @@ class _Turn:
         self.lent = lent
         self.past = past
         self.models = list(lent.models)
-        self.specs = tuple(lent.broker.specs.values())
 
     async def think(self, step: int) -> AsyncGenerator[Step | TextDelta | Retracted, None]:
         """Ask the models one after the other until one has answered."""
@@ -146,9 +145,10 @@ class _Turn:
     def prompt(self, model: Model) -> tuple[Prompt, int, int]:
         """What a model is asked, the number its lines begin at, and its estimated tokens."""
         system = Line(role="system", text=self.lent.system)
-        fixed = line_tokens(system) + tools_tokens(self.specs)
+        specs, planning = tuple(self.lent.broker.specs.values()), self.lent.broker.planning
+        fixed = line_tokens(system) + tools_tokens(specs)
         room = max(256, int(model.context_tokens * PROMPT_SHARE) - fixed)
-        kept = self.with_question(fit(self.groups, room))
+        kept = self.with_question(fit(self.own() if planning else self.groups, room))
         lines = (system, *merged(line for group in kept for line in group.lines))
         estimate = fixed + sum(group.tokens for group in kept)
         # Not the first one's: an answer has a higher number than words that came meanwhile.
@@ -156,7 +156,8 @@ class _Turn:
         scene = self.lent.scene
         prompt = Prompt(
             lines=lines,
-            tools=self.specs,
+            tools=specs,
+            choice=planning or "auto",
             conversation=scene.address.key,
             person=scene.person,
             urgency=self.lent.urgency,
@@ -167,6 +168,15 @@ class _Turn:
         """All that was read so far, shown to the model this time or not."""
         lines = [line for group in self.groups for line in group.lines]
         return Read(lines=lines, past=self.past)
+
+    def own(self) -> list[Group]:
+        """Only what the asking person said in own words."""
+        person = {self.lent.scene.person}
+        mine = [
+            Group(number=group.number, lines=tuple(x for x in group.lines if _is_by(x, person)))
+            for group in self.groups
+        ]
+        return [group for group in mine if group.lines]
 
     def with_question(self, kept: Sequence[Group]) -> Sequence[Group]:
         """What fits, and before it the words to be answered where long results drove them out."""
@@ -267,6 +277,10 @@ def _failed(turn: int, step: int, model: str, error: Unready | Rejected) -> Mode
         trouble=error.trouble if isinstance(error, Unready) else "refused",
         retry_after=(error.retry_after or 0) if isinstance(error, Unready) else 0,
     )
+
+
+def _is_by(line: Line, person: set[str]) -> bool:
+    return line.role == "user" and line.label.sources <= person
 
 
 def _pauses(step: Step) -> bool:

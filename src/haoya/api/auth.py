@@ -30,7 +30,7 @@ from haoya.runtime.devices import SCOPES
 from haoya.runtime.devices import Scope as DeviceScope
 from haoya.runtime.home import Home
 from haoya.runtime.peers_settings import is_loopback
-from haoya.runtime.secrets import resolve
+from haoya.runtime.secrets import Secrets
 
 Needed = DeviceScope | Literal["public", "session"]
 """What a way needs: nothing, a scope of a token (the owner's has all), or a session's own."""
@@ -76,14 +76,14 @@ _RAW = [(name.lower().encode(), value.encode()) for name, value in HEADERS]
 _NO_STORE = (b"cache-control", b"no-store")
 
 
-def token_of(home: Home, wanted: str) -> str:
+def token_of(home: Home, wanted: str, vault: Secrets) -> str:
     """The bearer token: the secret the settings name, else the one in the home, made if missing.
 
     Raises `ConfigError` where the settings name a secret that is not there. Where the disk
     refuses, the token lasts as long as the process: the page still opens by its link.
     """
     if wanted:
-        return resolve(home, wanted)
+        return vault.resolve(wanted)
     try:
         found = home.token.read_text("ascii").strip()
         if len(found) >= 32:

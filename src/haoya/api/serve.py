@@ -38,7 +38,7 @@ async def serve(house: House, settings: ApiSettings) -> AsyncGenerator[str, None
         house.home.folder, settings.cert, settings.key, section="api", protocol="http/1.1"
     )
     host = _address(settings.host, house, context)
-    token = token_of(house.home, settings.token)
+    token = token_of(house.home, settings.token, house.secrets)
     with _bound(host, settings.port) as listener:
         port = listener.getsockname()[1]
         window = Window(

@@ -161,7 +161,7 @@ def _write(view: View, wishes: Wishes) -> None:
     text = _settings(wishes, secrets)
     path = view.home / "settings.toml"
     if secrets:
-        store(view.home, secrets)
+        store(view, secrets)
     if path.exists():
         path.replace(path.with_name(OLD_NAME))
     write_private(path, text)

@@ -27,7 +27,7 @@ from typing import Literal
 import msgspec
 
 from haoya.core.errors import ConfigError, HaoyaError
-from haoya.inference import toolchain
+from haoya.inference import surroundings, toolchain
 from haoya.inference.built import Proof, Record, choose_only, write
 from haoya.inference.engine import Engine, arguments, engines
 from haoya.inference.hashing import sha256_of
@@ -280,7 +280,7 @@ def run(line: Sequence[str], heard: Callable[[str], None] | None = None) -> str:
     print("$", *line, flush=True)
     with subprocess.Popen(
         line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace",
+        text=True, errors="replace", env=surroundings.building(),
     ) as child:  # fmt: skip
         assert child.stdout
         for said in child.stdout:

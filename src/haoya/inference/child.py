@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 
 from haoya.core.errors import ConfigError
+from haoya.inference import surroundings
 
 REFUSED = 3
 """The status of a child whose last line of errors is for the owner: `message\\tcure`."""
@@ -19,7 +20,12 @@ def run(command: Sequence[str], told: Callable[[int, int], None]) -> None:
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=surroundings.working(),
         ) as child,
     ):
         try:

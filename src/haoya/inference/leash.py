@@ -34,7 +34,7 @@ def main(parent: int, nice: int, memory: int, argv: list[str]) -> int:
         if os.getppid() != parent:  # it ended before we could ask
             return 1
         os.execv(argv[0], argv)
-    program = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+    program = subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=dict(os.environ))
     threading.Thread(target=_follow, args=(program,), daemon=True).start()
     return program.wait()
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from haoya.core.message import Word
+from haoya.inference import surroundings
 
 ASK_SECONDS = 5
 _PROC = Path("/proc")
@@ -158,7 +159,12 @@ def gpus_in(told: str) -> tuple[Gpu, ...]:
 def _ask(*command: str) -> str:
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=ASK_SECONDS, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=ASK_SECONDS,
+            check=False,
+            env=surroundings.running(),
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from haoya.core.errors import Rejected, Unready
-from haoya.inference import leash
+from haoya.inference import leash, surroundings
 from haoya.inference.engine import Engine, Launch
 from haoya.inference.wire import request
 
@@ -34,19 +34,6 @@ SPINS = "2000"
 GOMP_SPINCOUNT). The library's own 300,000 let one thread burn the time slice that the one it waits
 for needs, as soon as anything else runs: 1 to 30 tokens a second instead of 90 here
 (docs/benchmarks.md). So few cost a machine that does nothing else 2 % at most."""
-
-_PASSED_ON = (
-    "GOMP_SPINCOUNT",
-    *("PATH", "HOME", "TMPDIR", "TEMP", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
-    *(
-        "CUDA_VISIBLE_DEVICES",
-        "HIP_VISIBLE_DEVICES",
-        "ROCR_VISIBLE_DEVICES",
-        "GGML_VK_VISIBLE_DEVICES",
-    ),
-)
-"""The variables an engine may see: where libraries are and which GPUs it may use. Its environment
-is made of these, so that no secret of ours is in it."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,8 +137,7 @@ def _sweep() -> None:
 
 
 def _environment() -> dict[str, str]:
-    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return {"GOMP_SPINCOUNT": SPINS, **passed}
+    return {"GOMP_SPINCOUNT": SPINS, **surroundings.running()}
 
 
 async def _ready(running: Running, engine: Engine, launch: Launch, log: Path) -> None:

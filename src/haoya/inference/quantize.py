@@ -26,6 +26,7 @@ from pathlib import Path
 
 from haoya.core.errors import ConfigError
 from haoya.core.message import Word
+from haoya.inference import surroundings
 from haoya.inference.child import run
 from haoya.inference.ggml import NAMED
 from haoya.inference.gguf import Gguf, describe, parts_of, read_header
@@ -149,7 +150,11 @@ def _program(engines: Path | None) -> str | None:
 def _run_program(program: str, file: Path, kind: str, new: Path) -> None:
     part = new.with_name(f"{new.name}.part")
     done = subprocess.run(
-        [program, str(file), str(part), kind], capture_output=True, text=True, check=False
+        [program, str(file), str(part), kind],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=surroundings.running(),
     )
     if done.returncode:
         part.unlink(missing_ok=True)

@@ -6,7 +6,8 @@ It stands in for the one thing that JSON cannot write, a number that is not fini
 NaN); the first byte tells the two apart.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -31,6 +32,18 @@ class Item(NamedTuple):
     at: float
 
 
+class Censor(Protocol):
+    """Keeps what must not be stored out of what is stored."""
+
+    def finds(self, data: bytes) -> bool:
+        """Whether there is any of it in the bytes (JSON or UTF-8)."""
+        ...
+
+    def clean(self, text: str) -> str:
+        """The text without it."""
+        ...
+
+
 def claim_of(event: Event) -> tuple[str, str] | None:
     """What may be in the journal only once: (channel, id) of something heard, ("", id) of
     something said."""
@@ -43,8 +56,11 @@ def claim_of(event: Event) -> tuple[str, str] | None:
             return None
 
 
-def pack(event: Event, at: float, address: Address | None = None) -> Item:
-    """The event ready for the disk; without an `address`, a `Received` goes to its own.
+def pack(
+    event: Event, at: float, address: Address | None = None, censor: Censor | None = None
+) -> Item:
+    """The event ready for the disk; without an `address`, a `Received` goes to its own. What the
+    `censor` finds is in neither the body nor the event of the item.
 
     Text that no encoding can hold (half a surrogate pair, cut by a network) becomes U+FFFD here
     rather than making a message impossible to store.
@@ -52,7 +68,10 @@ def pack(event: Event, at: float, address: Address | None = None) -> Item:
     try:
         body = _json.encode(event)
     except UnicodeEncodeError:
-        event = msgspec.convert(_mended(msgspec.to_builtins(event)), type(event))
+        event = _changed(event, _mended)
+        body = _json.encode(event)
+    if censor and censor.finds(body):
+        event = _changed(event, censor.clean)
         body = _json.encode(event)
     if b"null" in body and not _is_faithful(body):
         body = _msgpack.encode(event)
@@ -90,13 +109,21 @@ def _is_faithful(body: bytes) -> bool:
     return unpack(body) is not None
 
 
-def _mended(value: Any) -> Any:
+def _changed(event: Event, change: Callable[[str], str]) -> Event:
+    return msgspec.convert(_each(msgspec.to_builtins(event), change), type(event))
+
+
+def _mended(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _each(value: Any, change: Callable[[str], str]) -> Any:
     match value:
         case str():
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            return change(value)
         case dict():
-            return {name: _mended(item) for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+            return {name: _each(item, change) for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
         case list() | tuple():
-            return [_mended(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+            return [_each(item, change) for item in value]  # pyright: ignore[reportUnknownVariableType]
         case _:
             return value

@@ -20,7 +20,7 @@ from haoya.core.event import Entry, Event, Received
 from haoya.core.message import Address, Inbound
 from haoya.journal import query
 from haoya.journal.check import check_file
-from haoya.journal.codec import claim_of, pack
+from haoya.journal.codec import Censor, claim_of, pack
 from haoya.journal.database import Database
 from haoya.journal.failure import explain
 from haoya.journal.ledger import Ledger, Step
@@ -48,9 +48,11 @@ class Journal:
         reader: Database,
         ledger: Ledger | None,
         clock: Callable[[], float],
+        censor: Censor | None = None,
     ) -> None:
         self._path = path
         self._clock = clock
+        self._censor = censor
         self._reader = reader
         self._writer = Writer(ledger, self._told) if ledger else None
         self._loop = asyncio.get_running_loop()
@@ -79,7 +81,7 @@ class Journal:
         if len(set(claims)) < len(claims):
             raise ValueError("journal: the same message twice in one step")
         at = self._clock()
-        items = tuple(pack(event, at, address) for event in events)
+        items = tuple(pack(event, at, address, self._censor) for event in events)
         heard = [event.inbound for event in events if isinstance(event, Received)]
         return await self._submit(Step(items, cursors=_cursors(heard)))
 
@@ -90,7 +92,9 @@ class Journal:
         moves to the last one given either way, in the same commit. Raises as `append` does.
         """
         at = self._clock()
-        items = tuple(pack(Received(inbound=inbound), at) for inbound in inbounds)
+        items = tuple(
+            pack(Received(inbound=inbound), at, censor=self._censor) for inbound in inbounds
+        )
         if not items:
             return []
         return await self._submit(Step(items, whole=False, cursors=_cursors(inbounds)))
@@ -282,12 +286,14 @@ async def open_journal(
     clock: Callable[[], float] = time.time,
     synchronous: Synchronous = "full",
     read_only: bool = False,
+    censor: Censor | None = None,
 ) -> AsyncGenerator[Journal]:
     """The journal in `folder` (made if missing), for one writing process at a time.
 
     With `read_only`, beside the process that writes. `synchronous` "normal" survives a killed
-    process but may lose the last moments when the power fails. Raises `Unready` where the disk
-    refuses or another process writes, `ConfigError` where the file is no journal of ours.
+    process but may lose the last moments when the power fails. What the `censor` finds in an event
+    is not written. Raises `Unready` where the disk refuses or another process writes,
+    `ConfigError` where the file is no journal of ours.
     """
     with ExitStack() as held:
         try:
@@ -299,7 +305,7 @@ async def open_journal(
                 ledger = Ledger(connect(path, synchronous=synchronous))
                 held.callback(ledger.close)
             reader = held.enter_context(closing(connect(path, read_only=True)))
-            journal = Journal(path, reader, ledger, clock)
+            journal = Journal(path, reader, ledger, clock, censor)
         except (OSError, apsw.Error) as error:
             raise explain(error) or error from error
         held.callback(journal.close)

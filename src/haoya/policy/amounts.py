@@ -3,7 +3,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 
 from haoya.policy.canonical import fold
@@ -52,10 +52,7 @@ def percents(text: str) -> frozenset[Decimal]:
 def _found(text: str) -> Iterator[tuple[Decimal, str]]:
     for sign, whole, rest, unit in _NUMBER.findall(text):
         digits = re.sub(r"[, ']", "", whole) + rest.replace(",", ".")
-        try:
-            yield Decimal(sign + digits) * _TIMES.get(unit, 1), unit
-        except InvalidOperation:  # pragma: no cover - the pattern lets only numbers through
-            continue
+        yield Decimal(sign + digits) * _TIMES.get(unit, 1), unit
     for written in _ZH_NUMBER.findall(text):
         if number := _zh(written):
             yield Decimal(number), "元"
@@ -72,7 +69,7 @@ def _zh(text: str) -> int:
         if one in _ZH_DIGIT:
             digit = _ZH_DIGIT[one]
         elif one == "万":
-            total, below, digit = (total + below + digit) * 10_000, 0, 0
+            total, below, digit = (below + digit) * 10_000, 0, 0
         else:
             below, digit = below + (digit or 1) * _ZH_UNIT[one], 0
     return total + below + digit
@@ -94,7 +91,7 @@ def reckoned(value: Decimal, text: str, known: Iterable[Decimal]) -> bool:
     own, shares = amounts(text) - percents(text), percents(text)
     for other in known:
         for result in _results(other, own, shares):
-            if abs(result - value) < _CENT / 2 and 0 < value <= max(other, *own, Decimal(0)):
+            if abs(result - value) < _CENT / 2 and 0 < value <= max((other, *own)):
                 return True
     return False
 

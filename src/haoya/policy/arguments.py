@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """JSON taken apart: every single value of arguments or of a result, with its path."""
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import count
 from typing import cast
 
 import msgspec
 
 from haoya.core.message import Word
 
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 Json = str | int | float | bool | dict[str, "Json"] | list["Json"] | None
 
 
@@ -31,7 +34,7 @@ def leaves(text: str) -> tuple[Leaf, ...]:
     [('to', 'a'), ('to', 'b'), ('item.n', '1')]
     """
     root = parsed(text)
-    return tuple(_walk(root, "", (), iter(range(1 << 30))))
+    return tuple(_walk(root, "", (), count()))
 
 
 def parsed(text: str) -> Json:
@@ -47,15 +50,17 @@ def is_object(text: str) -> bool:
     return isinstance(parsed(text), dict)
 
 
-def _walk(node: Json, path: str, records: tuple[int, ...], count: Iterator[int]) -> Iterator[Leaf]:
+def _walk(
+    node: Json, path: str, records: tuple[int, ...], numbers: Iterator[int]
+) -> Iterator[Leaf]:
     match node:
         case dict():
-            inside = (*records, next(count))
+            inside = (*records, next(numbers))
             for name, inner in node.items():
-                yield from _walk(inner, f"{path}.{name}" if path else name, inside, count)
+                yield from _walk(inner, f"{path}.{name}" if path else name, inside, numbers)
         case list():
             for inner in node:
-                yield from _walk(inner, path, records, count)
+                yield from _walk(inner, path, records, numbers)
         case None | "":
             return
         case str():
@@ -96,18 +101,7 @@ def canonical(text: str) -> str:
 
 def _names(text: str) -> int:
     """How many names the objects of a JSON text give, those said twice counted twice."""
-    count, at, inside, last = 0, 0, False, ""
-    while at < len(text):
-        here = text[at]
-        if inside and here == "\\":
-            at += 1
-        elif here == '"':
-            inside = not inside
-        elif here == ":" and not inside:
-            count += 1
-        at += 1
-        last = here
-    return count if last else 0
+    return _STRING.sub("", text).count(":")
 
 
 def _count(node: Json) -> int:

@@ -11,7 +11,15 @@ import unicodedata
 from functools import lru_cache
 
 _HIDDEN = dict.fromkeys(
-    (0xAD, 0x34F, 0x61C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A))
+    (
+        0xAD,
+        0x34F,
+        0x61C,
+        0xFEFF,
+        *range(0x200B, 0x2010),
+        *range(0x202A, 0x202F),
+        *range(0x2060, 0x206A),
+    )
 )
 _SAME = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-"})
 _JOINTS = frozenset(".-@/:+&=?%#~_\\")
@@ -173,11 +181,8 @@ def same(value: str, text: str) -> bool:
 
 
 def _whole(value: str, form: str) -> bool:
-    """Whether the form is all there is to the value."""
-    keep = re.compile(r"[^a-z0-9@._%-]")
-    return keep.sub("", fold(value)) == keep.sub("", form) or (
-        re.sub(r"\D", "", value) == form.lstrip("+") and not re.search(r"[a-z]", fold(value))
-    )
+    """Whether the form is all there is to the value, but for spaces and signs."""
+    return re.sub(r"[^a-z0-9@]", "", fold(value)) == re.sub(r"[^a-z0-9@]", "", form)
 
 
 def pointers(text: str) -> frozenset[str]:

@@ -156,7 +156,7 @@ def _unasked(ground: Ground) -> Iterator[str]:
     if ground.asked_for or ground.grant or not _outside(ground):
         return
     read = _read(ground)
-    beyond = next(effect for effect in _WEIGHT if effect in ground.spec.effects)
+    beyond: Effect = next(effect for effect in _WEIGHT if effect in ground.spec.effects)
     yield f"you did not ask to {MEANING[beyond]}" + (
         f", and the run has read {read}" if read else ""
     )

@@ -30,10 +30,17 @@ class Health(msgspec.Struct, kw_only=True):
 
 
 class Board:
-    """Health by part (`channels.tg`, `models.main`, `journal`) and what the owner should know."""
+    """Health by part (`channels.tg`, `models.main`, `journal`) and what the owner should know.
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    `clean` takes secrets out of what others say about themselves."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        clean: Callable[[str], str] = lambda text: text,
+    ) -> None:
         self.clock = clock
+        self.clean = clean
         self.health: dict[str, Health] = {}
         self.findings: dict[str, tuple[Finding, ...]] = {}
 
@@ -43,7 +50,7 @@ class Board:
 
     def report(self, key: str, state: State, reason: str = "") -> None:
         """Note a part's state; a change is logged once, an attempt to open never."""
-        health = self.part(key)
+        health, reason = self.part(key), self.clean(reason)
         if state != health.state:
             health.state, health.since = state, self.clock()
             health.opened += state == "open"
@@ -65,7 +72,10 @@ class Board:
     def find(self, topic: str, *findings: Finding) -> None:
         """Replace what is known about one topic; no findings clears it."""
         if findings:
-            self.findings[topic] = findings
+            self.findings[topic] = tuple(
+                msgspec.structs.replace(finding, message=self.clean(finding.message))
+                for finding in findings
+            )
         else:
             self.findings.pop(topic, None)
 

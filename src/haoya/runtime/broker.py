@@ -25,6 +25,8 @@ from haoya.policy.grants import Grants
 from haoya.policy.judge import DEFAULTS, Decision, Judge, digest_of
 from haoya.policy.labels import label_of_result
 from haoya.policy.principal import Role
+from haoya.runtime.planning import NAME as PLAN
+from haoya.runtime.planning import Planning, since_plan
 
 TOOL_SECONDS = 120.0
 """The longest one tool may run before the turn goes on without it."""
@@ -79,10 +81,16 @@ class Broker:
         return {name: tool.spec for name, tool in self._tools(parts).items()}
 
     def chat(
-        self, scene: Scene, role: Role, parts: Sequence[str], approved: Sequence[ToolCall] = ()
+        self,
+        scene: Scene,
+        role: Role,
+        parts: Sequence[str],
+        *,
+        approved: Sequence[ToolCall] = (),
+        plans: bool = False,
     ) -> "Lease":
         """The lease of a turn in a chat, with the rights of the role. `approved` are the calls of
-        this turn that an owner said yes to."""
+        this turn that an owner said yes to; with `plans` it must make a plan first."""
         rights = rights_of(role, self.judge().cells)
         specs = self.specs(parts)
         return Lease(
@@ -93,6 +101,7 @@ class Broker:
             specs=specs,
             parts=tuple(parts),
             approved=approved,
+            planning=Planning(specs) if plans else None,
         )
 
     def tool(self, name: str, parts: Sequence[str]) -> Tool[Any] | None:
@@ -118,20 +127,32 @@ class Lease:
         specs: Mapping[str, ToolSpec],
         parts: tuple[str, ...],
         approved: Sequence[ToolCall] = (),
+        planning: Planning | None = None,
     ) -> None:
         self._broker = broker
         self._scene = scene
         self._role: Role = role
         self._parts = parts
         self._approved_before = tuple(approved)
+        self._specs = specs
         self.rights = rights
-        self.specs = specs
+        self.plans = planning
+
+    @property
+    def specs(self) -> Mapping[str, ToolSpec]:
+        """The tools the run may be shown; while a plan is wanted, the one to make it with."""
+        return {PLAN: self.plans.spec} if self.plans and self.planning else self._specs
+
+    @property
+    def planning(self) -> str:
+        """The name of the tool to make a plan with, while one is wanted and not there."""
+        return PLAN if self.plans and self.plans.plan is None else ""
 
     def part(self, asked: Rights, scene: Scene | None = None) -> "Lease":
         """The lease of a run that this one starts: no more than this one may, and of that only
         what was asked for. It is shown only what it may use."""
         rights = self.rights & asked
-        specs = {name: spec for name, spec in self.specs.items() if _within(spec, rights)}
+        specs = {name: spec for name, spec in self._specs.items() if _within(spec, rights)}
         return Lease(
             self._broker,
             scene=scene or self._scene,
@@ -139,6 +160,7 @@ class Lease:
             rights=rights,
             specs=specs,
             parts=self._parts,
+            planning=Planning(specs) if self.plans else None,
         )
 
     def judge(
@@ -146,7 +168,10 @@ class Lease:
     ) -> Verdict:
         """Whether this call may be made now. An owner's yes counts for the very effect that was
         asked about, in its time, and once; it never helps where policy says no."""
-        now = self._broker.clock()
+        if self.planning and spec is not None and spec.name == PLAN:
+            return Verdict(decision="allow", reason="the plan comes first")
+        now, words = self._broker.clock(), tuple(_words(read.lines))
+        read = since_plan(read) if self.plans else read
         case = Case(
             spec=spec,
             call=call,
@@ -159,8 +184,9 @@ class Lease:
             grants=self._broker.grants().of(self._scene.person, self._scene.address.key, now),
             now=now,
             tools=self._broker.specs(self._parts),
-            words=tuple(_words(read.lines)),
+            words=words,
             approved=self._approved_before,
+            plan=self.plans.plan if self.plans else None,
         )
         verdict = self._broker.judge().judge(case)
         if spec is None or approval is None or verdict.decision == "deny":
@@ -213,6 +239,8 @@ class Lease:
     async def _do(self, act: Act, spec: ToolSpec, call: ToolCall) -> ToolResult:
         """Run a tool behind its wall: whatever it raises becomes a result that is not ok."""
         name = call.name
+        if self.plans and self.planning and name == PLAN:
+            return self.plans.take(call.arguments)
         tool = self._broker.tool(name, self._parts)
         if tool is None or tool.spec != spec:
             return ToolResult(text=f"{name} has changed just now; call it again.", ok=False)

@@ -9,6 +9,7 @@ from haoya.core.plugin import Blobs, Call, Context
 from haoya.core.ports import Memo, Memory, Queue
 from haoya.policy.access import Gate
 from haoya.runtime.board import Board
+from haoya.runtime.confinement import Confinement
 from haoya.runtime.door import DOOR
 from haoya.runtime.egress import Egress
 from haoya.runtime.gateway import Gateway
@@ -16,7 +17,7 @@ from haoya.runtime.home import Home
 from haoya.runtime.named import reach_of
 from haoya.runtime.parts import Wanted
 from haoya.runtime.reach import reachable
-from haoya.runtime.secrets import resolve
+from haoya.runtime.secrets import Secrets, origins_of
 
 
 class Contexts:
@@ -28,6 +29,7 @@ class Contexts:
         home: Home,
         board: Board,
         *,
+        secrets: Secrets,
         clock: Callable[[], float],
         egress: Callable[[], Egress],
         blobs: Blobs,
@@ -35,13 +37,16 @@ class Contexts:
         gateway: Callable[[], Gateway],
         gate: Callable[[], Gate],
         memory: Callable[[], Memory | None],
+        sandbox: Confinement,
         call: Call,
     ) -> None:
         self._home, self._board = home, board
+        self._secrets = secrets
         self._clock, self._egress = clock, egress
         self._blobs, self._queue = blobs, queue
         self._gateway, self._gate = gateway, gate
         self._memory = LentMemory(memory, board)
+        self._sandbox = sandbox
         self._call = call
 
     async def of(self, part: Wanted) -> Context:
@@ -57,18 +62,22 @@ class Contexts:
         if part.kind == "channel" and part.name != DOOR:
             cursor = await self._gateway().journal.cursor(part.name)
         tools = part.kind == "tools"
+        origins = origins_of(part.kind, part.settings)
+        if tools:
+            await self._sandbox.settled()  # they may say how programs are kept in
         return Context(
             name=part.name,
             state=state,
             clock=self._clock,
             http=self._egress().client(part.key, *reach_of(part)),
-            secret=lambda value: resolve(self._home, value),
+            secret=lambda value: self._secrets.resolve(value, origins),
             blobs=self._blobs,
             cursor=cursor,
             alive=lambda: self._board.heard(part.key),
             workspace=self._home.workspace,
             models=self._home.models,
             queue=self._queue,
+            sandbox=self._sandbox,
             memory=self._memory if tools else None,
             say=self._say if tools else None,
             conversations=self._reachable if tools else None,

@@ -16,6 +16,7 @@ from haoya.agent.transcript import (
     OpenCall,
     Standing,
     approved_calls,
+    calls_of,
     groups_of,
     open_calls,
     past_of,
@@ -24,7 +25,15 @@ from haoya.agent.transcript import (
 )
 from haoya.agent.turn import turn
 from haoya.core.errors import Unready
-from haoya.core.event import Admitted, Drafted, Entry, Event, ModelAnswered, ModelAsked, kind_of
+from haoya.core.event import (
+    Admitted,
+    Drafted,
+    Entry,
+    Event,
+    ModelAnswered,
+    ModelAsked,
+    kind_of,
+)
 from haoya.core.label import Label
 from haoya.core.message import Address, Outbound, Text, text_of
 from haoya.core.phrases import Language, language_of, phrase
@@ -66,6 +75,8 @@ class Mind(msgspec.Struct, kw_only=True):
     settings: AgentSettings
     broker: Broker
     routing: Routing
+    plans: bool = False
+    """Whether runs plan first."""
     trouble: str = ""
     """Why models that should be there are not."""
 
@@ -76,8 +87,8 @@ class Mind(msgspec.Struct, kw_only=True):
 
 class _Work(msgspec.Struct, frozen=True, kw_only=True):
     """A turn to be run: what the model reads and whose words that are, the label of what it read
-    before that, the calls left open and those an owner approved, the steps taken before, and the
-    network's id of a draft that still stands."""
+    before that, the calls left open, those an owner approved, the lines about all of them, the
+    steps taken before, and the network's id of a draft that still stands."""
 
     state: Standing
     groups: Sequence[Group]
@@ -85,6 +96,7 @@ class _Work(msgspec.Struct, frozen=True, kw_only=True):
     people: frozenset[str]
     pending: Sequence[OpenCall]
     approved: Sequence[ToolCall]
+    calls: Sequence[Entry]
     taken: int
     drafted: str
 
@@ -188,6 +200,7 @@ class Conversations:
             people=frozenset(e.event.person for e in entries if isinstance(e.event, Admitted)),
             pending=open_calls(entries, state.turn),
             approved=approved_calls(entries, state.turn),
+            calls=calls_of(entries, state.turn),
             taken=steps_taken(entries, state.turn),
             drafted=_drafted_before(entries, f"{address.key}:{state.turn}"),
         )
@@ -296,7 +309,10 @@ class Conversations:
         person = reads[-1].person
 
         scene = Scene(address=address, person=person, turn=state.turn, call="")
-        lease = mind.broker.chat(scene, role, mind.settings.tools, work.approved)
+        parts = mind.settings.tools
+        lease = mind.broker.chat(scene, role, parts, approved=work.approved, plans=mind.plans)
+        if lease.plans:
+            lease.plans.recall(work.calls, state.turn)
         system = system_prompt(mind.settings.name, mind.settings.prompt)
         wish = wish_of(
             address, work.people, work.groups, lease.specs, system=system, language=language

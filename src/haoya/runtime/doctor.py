@@ -61,7 +61,8 @@ def _folder(home: Home) -> list[Finding]:
 
 def permissions(home: Home) -> list[Finding]:
     """A warning for each file of ours that others may read."""
-    private = (home.folder, home.settings, home.secrets, home.token, home.devices, home.peers)
+    private = (home.folder, home.settings, home.secrets, home.vault, home.token)
+    private += (home.devices, home.peers)
     return [finding for path in private for finding in _permissions(path)]
 
 

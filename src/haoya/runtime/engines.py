@@ -16,6 +16,7 @@ import msgspec
 
 from haoya.core.errors import ConfigError, HaoyaError, Unready
 from haoya.inference import build as builder
+from haoya.inference import surroundings
 from haoya.inference.build import Plan, State, only_one
 from haoya.inference.built import Record, records
 from haoya.inference.built import use as choose
@@ -61,6 +62,7 @@ def start(plan: Plan) -> int:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            env=surroundings.building(),
         )
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline and process.poll() is None:

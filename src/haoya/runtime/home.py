@@ -19,8 +19,13 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def secrets(self) -> Path:
-        """Named secrets, TOML, readable by the owner alone."""
+        """Named secrets in the clear, TOML: taken into the vault as soon as they are seen."""
         return self.folder / "secrets.toml"
+
+    @property
+    def vault(self) -> Path:
+        """The secrets, encrypted; its key lies elsewhere."""
+        return self.folder / "vault"
 
     @property
     def last_good(self) -> Path:

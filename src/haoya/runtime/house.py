@@ -7,9 +7,10 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from haoya.core.errors import ConfigError, Unready
+from haoya.core.errors import Unready
 from haoya.core.plugin import Call, Plugin
 from haoya.core.ports import Connection, Desk, Memory, Model, Warms
 from haoya.journal import BlobStore, Journal, open_journal
@@ -21,6 +22,7 @@ from haoya.runtime.blobs import LentBlobs
 from haoya.runtime.board import Board
 from haoya.runtime.broker import Broker
 from haoya.runtime.budgets import Budgets
+from haoya.runtime.confinement import Confinement
 from haoya.runtime.contexts import Contexts
 from haoya.runtime.conversations import Conversations, Mind
 from haoya.runtime.devices import Devices
@@ -35,11 +37,12 @@ from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
 from haoya.runtime.peers import Listener, Peers
 from haoya.runtime.registry import peers_window, window
 from haoya.runtime.routing import Routing
-from haoya.runtime.secrets import plain_secrets, read_secrets, resolve
+from haoya.runtime.secrets import Secrets, plain_secrets
 from haoya.runtime.security import security_findings
-from haoya.runtime.settings import Settings, fault_in, load, remember_good
+from haoya.runtime.settings import Settings, load, remember_good
 from haoya.runtime.sharing import open_queue
 from haoya.runtime.supervisor import supervise
+from haoya.runtime.vaulting import Keeper
 from haoya.runtime.warming import beginning, warm_first
 from haoya.runtime.watch import watch
 from haoya.runtime.watchdog import Watchdog
@@ -52,14 +55,22 @@ TICK_SECONDS = 5.0
 class House:
     """Everything alive. `run` is its whole life; what parts need of each other is lent here."""
 
-    def __init__(self, home: Home, *, port: int | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        *,
+        port: int | None = None,
+        secrets: Secrets | None = None,
+        phrase: str = "",
+    ) -> None:
         self.home = home
         self.port = port
         self.clock = time.time
-        self.board = Board(self.clock)
+        self.secrets = secrets or Secrets()
+        self.board = Board(self.clock, self.secrets.redactor.clean)
+        self.keeper = Keeper(home, self.board, self.secrets, phrase)
         self.started = self.clock()
         self.settings: Settings = load(home)
-        self.secrets: dict[str, str] = {}
         self.screen = Screen({})
         self.blobs = LentBlobs(BlobStore(home.blobs))
         self.queue = open_queue(lambda: self.settings.queue)
@@ -82,9 +93,14 @@ class House:
         self.window_open = asyncio.Event()
         self.codes: dict[str, float] = {}
         self._api: asyncio.Task[None] | None = None
-        self.contexts = Contexts(
-            home,
+        self.sandbox = Confinement(home, self.board)
+        self.contexts = self._contexts()
+
+    def _contexts(self) -> Contexts:
+        return Contexts(
+            self.home,
             self.board,
+            secrets=self.secrets,
             clock=self.clock,
             egress=lambda: self.egress,
             blobs=self.blobs,
@@ -92,6 +108,7 @@ class House:
             gateway=self._gateway,
             gate=self.gate,
             memory=lambda: self.memory,
+            sandbox=self.sandbox,
             call=self._verb,
         )
 
@@ -105,6 +122,8 @@ class House:
                 self.tasks = tasks
                 with contextlib.suppress(OSError):  # the journal says what is wrong, and waits
                     self.home.prepare()
+                self.settings = await self.keeper.refresh(self.settings)
+                tasks.create_task(self.sandbox.live())
                 self._judge_settings()
                 entrance = Parts(self.board, self.contexts.of, {"channel": self._converse}, tasks)
                 await entrance.apply([door(self.home)])
@@ -120,12 +139,13 @@ class House:
                 self._open_window()
                 self.listener = Listener(lambda x: peers_window()(self, x), self.board, tasks)
                 await self.listener.apply(self.settings.peers)
-                tasks.create_task(watch((self.home.settings, self.home.secrets), self.reload))
+                tasks.create_task(watch(self._watched(), self.reload))
+                tasks.create_task(self.keeper.keep_trying(self.reload))
 
     def _way_out(self) -> Egress:
         return Egress(
             lambda: self.settings.egress,
-            credential=lambda name, _: resolve(self.home, f"secret:{name}"),
+            credential=self.secrets.credential,
             screen=lambda: self.screen,
             told=Leaks(self.board).told,
         )
@@ -154,6 +174,7 @@ class House:
             settings=self.settings.agent,
             broker=self.broker,
             routing=self.routing,
+            plans=self.settings.policy.mode == "plan",
             trouble="; ".join(reasons or (missing if self.settings.models else [])),
         )
 
@@ -179,7 +200,7 @@ class House:
 
     async def _reload(self) -> None:
         before = self.settings
-        self.settings = load(self.home)
+        self.settings = await self.keeper.refresh(load(self.home))
         self._judge_settings()
         if self.parts and self.ready.is_set():
             await self.parts.apply(self._wanted())
@@ -199,17 +220,16 @@ class House:
     def _judge_settings(self) -> None:
         now = self.settings
         findings = [*now.findings, *plain_secrets(now), *leave_findings(now), *egress_findings(now)]
-        try:
-            self.secrets = read_secrets(self.home)
-        except ConfigError as error:
-            findings.append(fault_in("secrets.toml", str(error), error.cure))
-        self.screen = Screen(known_secrets(self.home, now, self.secrets))
+        self.screen = Screen(known_secrets(now, self.secrets.known()))
         findings += weak_findings(self.screen.weak)
         self.board.find("settings", *findings)
         told = {finding.id for finding in findings}
         loose = security_findings(self.home, now)
         grave = [one for one in loose if one.severity != "info" and one.id not in told]
         self.board.find("security", *grave)
+
+    def _watched(self) -> tuple[Path, ...]:
+        return (self.home.settings, self.home.secrets, self.home.vault)
 
     def _remember_settings(self) -> None:
         """Keep a copy of settings in which nothing is wrong, the parts' own sections included."""
@@ -219,7 +239,7 @@ class House:
     def _wanted(self) -> list[Wanted]:
         tools = {name: only(name) for name in self.settings.agent.tools}
         tools |= {n: p for n, p in self.settings.tools.items() if n in tools}
-        secrets = self.secrets
+        secrets = self.secrets.values()
         return [
             Wanted(key="memory", kind="memory", name="memory", settings=only("sqlite")),
             *wanted_parts("models", "model", self.settings.models, secrets),
@@ -235,7 +255,10 @@ class House:
             raise Unready(f"{self.home.folder} cannot be written: {error.strerror}") from error
         durability = self.settings.journal.durability
         async with open_journal(
-            self.home.journal, clock=self.clock, synchronous=durability
+            self.home.journal,
+            clock=self.clock,
+            synchronous=durability,
+            censor=self.secrets.redactor,
         ) as journal:
             yield journal
 

@@ -4,15 +4,22 @@
 import asyncio
 import contextlib
 import gc
+import getpass
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
 
+from haoya.core.errors import ConfigError, Unready
 from haoya.journal import holder
+from haoya.runtime.hardening import shield
 from haoya.runtime.home import Home
 from haoya.runtime.house import House
-from haoya.runtime.screening import LogScreen
+from haoya.runtime.redaction import redact_output
+from haoya.runtime.secrets import Secrets
+from haoya.runtime.vault_words import Take
+from haoya.runtime.vaulting import call, source_of
 from haoya.runtime.verbs import Verbs, new_link
 
 log = logging.getLogger("haoya")
@@ -24,6 +31,8 @@ YOUNG_OBJECTS = 5000
 """New objects until the collector looks for cycles. A message makes some thousands that die at
 once; Python's 700 made it look several times for each."""
 
+TRIES = 3
+
 STOP_SECONDS = 5.0
 """A stop that takes longer than this is ended from outside the event loop's order."""
 
@@ -34,6 +43,10 @@ def run(folder: Path, port: int | None = None) -> int:
         print(f"haoya already runs in {folder} (process {pid})", file=sys.stderr)
         print("see `haoya status`, or choose another folder with --home", file=sys.stderr)
         return 1
+    shield()
+    phrase = _passphrase(folder)
+    secrets = Secrets()
+    redact_output(secrets.redactor)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
@@ -41,13 +54,11 @@ def run(folder: Path, port: int | None = None) -> int:
     logging.getLogger("httpcore2").setLevel(logging.WARNING)
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 10)
-    return asyncio.run(_serve(Home(folder=folder), port))
+    return asyncio.run(_serve(Home(folder=folder), port, secrets, phrase))
 
 
-async def _serve(home: Home, port: int | None) -> int:
-    house = House(home, port=port)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(LogScreen(lambda: house.screen))
+async def _serve(home: Home, port: int | None, secrets: Secrets, phrase: str) -> int:
+    house = House(home, port=port, secrets=secrets, phrase=phrase)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -62,6 +73,25 @@ async def _serve(home: Home, port: int | None) -> int:
         living.cancel()
         loop.call_later(STOP_SECONDS, log.warning, "still stopping; a part does not let go")
     return 0
+
+
+def _passphrase(folder: Path) -> str:
+    """Ask for the vault's passphrase, where it has one and a person sits at a terminal; without
+    one (a service) it comes from a file or credential, or the vault stays shut and says so."""
+    laid_out = any(
+        name in os.environ for name in ("HAOYA_PASSPHRASE_FILE", "CREDENTIALS_DIRECTORY")
+    )
+    if source_of(folder) != "passphrase" or laid_out or not sys.stdin or not sys.stdin.isatty():
+        return ""
+    for _ in range(TRIES):
+        phrase = getpass.getpass("Passphrase of the vault / 保险库的口令: ")
+        try:
+            call(Take(home=str(folder), phrase=phrase))
+        except (ConfigError, Unready) as error:
+            print(error, file=sys.stderr)
+        else:
+            return phrase
+    return ""
 
 
 async def _greet(house: House) -> None:

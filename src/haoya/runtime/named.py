@@ -6,11 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from haoya.core.errors import ConfigError
-from haoya.runtime.home import Home
 from haoya.runtime.parts import Wanted
 from haoya.runtime.registry import find
-from haoya.runtime.secrets import resolve
 from haoya.runtime.settings import PartSettings, Settings, Table
 
 _ADDRESS = re.compile(r"(https?|wss?)://[^\s/?#]", re.IGNORECASE)
@@ -59,20 +56,16 @@ def parts_of(settings: Settings) -> Iterator[tuple[str, PartSettings]]:
             yield f"{group}.{name}", part
 
 
-def known_secrets(home: Home, settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
-    """Everything that must not leave, by a name to tell it by: the named secrets, and what else
-    the settings hold where a secret belongs (plain, or from the environment)."""
+def known_secrets(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Everything that must not leave, by a name to tell it by: the named secrets, and what stands
+    in the settings in the clear where a secret belongs."""
     known = dict(secrets)
     tables: dict[str, Table] = {"api": {"token": settings.api.token}}
     tables["downloads"] = settings.downloads.model_dump()
     tables |= {section: part.table for section, part in parts_of(settings)}
     for section, table in tables.items():
         for key, value in table.items():
-            if _SECRETLIKE.search(key) and isinstance(value, str) and value:
-                if value.startswith("secret:"):
-                    continue
-                try:
-                    known[f"{section}.{key}"] = resolve(home, value)
-                except ConfigError:  # its part says so
-                    continue
+            secret = _SECRETLIKE.search(key) and isinstance(value, str)
+            if secret and value and not value.startswith(("secret:", "env:")):
+                known[f"{section}.{key}"] = value
     return known

@@ -15,11 +15,12 @@ from haoya.runtime.section import Section
 class PolicySettings(Section):
     """`[policy]`: `owners` are CHANNEL:ID keys; `verdicts` override cells such as member.send;
     `leave` says how far words may go to be thought about; `grant_days` is how long an `always`
-    holds."""
+    holds; in `mode` plan a run fixes what it will call before it reads anything."""
 
     owners: list[str] = Field([])
     verdicts: dict[str, Literal["allow", "ask", "deny"]] = Field({})
     ask_hours: float = Field(24, gt=0, le=24 * 30)
+    mode: Literal["ask", "plan"] = "ask"
     grant_days: float = Field(30, gt=0, le=3650)
     leave: dict[str, Place] = Field({})
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Answers and logs looked through for secrets, piece by piece."""
+"""Answers looked through for secrets, piece by piece."""
 
-import logging
 import zlib
 from collections.abc import AsyncIterator, Callable
 
@@ -58,26 +57,3 @@ class Screened(httpx2.AsyncByteStream):
             self._told(names)
             raise httpx2.ReadError("the answer holds a secret of the owner's and is withheld")
         self._tail = window[-self._screen.reach :]
-
-
-class LogScreen(logging.Filter):
-    """Takes secrets out of what is logged; for handlers. `screen` is asked anew each time."""
-
-    def __init__(self, screen: Callable[[], Screen]) -> None:
-        super().__init__()
-        self._screen = screen
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Never holds a record back."""
-        screen = self._screen()
-        if not screen:
-            return True
-        text, names = screen.redact(record.getMessage())
-        if names:
-            record.msg, record.args = text, None
-        if record.exc_info:
-            trace = logging.Formatter().formatException(record.exc_info)
-            clean, names = screen.redact(trace)
-            if names:
-                record.exc_info, record.exc_text = None, clean
-        return True

@@ -136,8 +136,8 @@ def _environment(settings: Settings) -> Iterator[Finding]:
             for key in sorted(_from_environment(part.table)):
                 yield _finding(
                     *("secret-environment", "info", f"{group}.{name}"),
-                    f"[{group}.{name}] takes {key} from the environment, which every program of "
-                    "this user can read in /proc",
+                    f"[{group}.{name}] takes {key} from the environment, so whatever starts haoya "
+                    "holds it in the clear",
                     "keep it with `haoya secrets set NAME`, and write secret:NAME",
                 )
 

@@ -25,8 +25,9 @@ from haoya.inference.store import Store
 from haoya.inference.web import Hub, Web
 from haoya.runtime.egress import open_blocking_client
 from haoya.runtime.home import Home
-from haoya.runtime.secrets import resolve
+from haoya.runtime.secrets import Secrets
 from haoya.runtime.settings import load
+from haoya.runtime.vaulting import read as read_vault
 
 Done = Callable[[int, int], None]
 """Hears how many bytes of how many are done."""
@@ -203,12 +204,16 @@ class Shelf:
         token = settings[f"{one.setting}_token"]
         return Hub(
             endpoint=(endpoint or one.endpoint).rstrip("/"),
-            token=resolve(self.home, token) if token else os.environ.get(one.token_variable, ""),
+            token=self._token(token) if token else os.environ.get(one.token_variable, ""),
             prefix=prefix,
             setting=f"{one.setting}_token",
             page=one.page,
             cookie=one.cookie,
         )
+
+    def _token(self, value: str) -> str:
+        secrets = read_vault(self.home) if value.startswith("secret:") else Secrets()
+        return secrets.resolve(value)
 
     def _model(self, entry: Entry) -> Model:
         try:
