@@ -48,7 +48,7 @@ class Bench:
         self.unready: Unready | None = None
         self.parts = Parts(self.board, self.lend, {"model": self.use}, tasks, self.prepare)
 
-    async def prepare(self, model: Model) -> None:
+    async def prepare(self, name: str, model: Model) -> None:
         if self.unready:
             raise self.unready
         self.prepared.append(model.name)

@@ -57,6 +57,8 @@ class Control(msgspec.Struct):
     first_delay: float = 0
     chunk_delay: float = 0
     chunk_words: int = 2
+    chunk_letters: int = 0
+    """If above 0, words come in pieces of so many letters."""
     models: list[str] = []
     context: int = 0
     done: bool = True
@@ -184,8 +186,9 @@ class Server:
     def deltas(self, said: Answer) -> list[dict[str, object]]:
         """The steps of a streamed answer; a call's name comes first, its arguments in halves."""
         steps: list[dict[str, object]] = [{"role": "assistant", "content": ""}]
-        words = re.findall(r"\S*\s*", said.text)
-        size = max(1, self.control.chunk_words)
+        letters = self.control.chunk_letters
+        words = re.findall(r"(?s)." if letters else r"\S*\s*", said.text)
+        size = letters or max(1, self.control.chunk_words)
         for i in range(0, len(words), size):
             if piece := "".join(words[i : i + size]):
                 steps.append({"content": piece})

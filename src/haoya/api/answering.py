@@ -23,6 +23,7 @@ from haoya.api.wires.words import Ask, Dialect, Pen, decoded
 from haoya.core.errors import HaoyaError, Unready
 from haoya.core.ports import Model, Relays
 from haoya.core.tool import Delta, TextDelta, ThoughtDelta
+from haoya.runtime.masking import relaying
 
 EVENTS = "text/event-stream"
 
@@ -67,8 +68,8 @@ async def _answer(
     body = await read_body(scope, receive)
     name = decoded(_PEEK, body).model
     model = None if name == AGENT else bare(window, name)
-    if model and isinstance(model, Relays) and dialect.wire in model.wires:
-        await _Relay(window, dialect, model, body).answer(receive, send)
+    if model and (relay := relaying(model, dialect.wire, body)):
+        await _Relay(window, dialect, relay, body).answer(receive, send)
         return
     ask = dialect.read(body)
     headers = Headers(scope=scope)

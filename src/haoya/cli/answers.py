@@ -257,6 +257,13 @@ class WhyStep(Answer, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class MaskedPair(Answer, frozen=True, kw_only=True):
+    """What a model was shown in place of what."""
+
+    placeholder: str = ""
+    value: str = ""
+
+
 class Why(Answer, frozen=True, kw_only=True):
     """`why`: what happened to a message."""
 
@@ -266,6 +273,7 @@ class Why(Answer, frozen=True, kw_only=True):
     summary: str = ""
     steps: list[WhyStep] = []
     cure: str = ""
+    masked: list[MaskedPair] | None = None
 
 
 class Replayed(Answer, frozen=True, kw_only=True):

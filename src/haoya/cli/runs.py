@@ -52,15 +52,27 @@ def show(turn: Annotated[int, Parameter(help=say("option.turn"))], /, *, view: L
     return OK
 
 
-def why(message: Annotated[str, Parameter(help=say("option.message"))], /, *, view: Lent) -> int:
+def why(
+    message: Annotated[str, Parameter(help=say("option.message"))],
+    /,
+    *,
+    show_masked: Annotated[bool, Parameter(negative="", help=say("option.masked"))] = False,
+    view: Lent,
+) -> int:
     """Tell what happened to a message."""
-    result = ask_anyhow(view, "why", message=message)
+    wish = {"show_masked": True} if show_masked else {}
+    result = ask_anyhow(view, "why", message=message, **wish)
     if view.json:
         view.document(result)
         return OK
     story = shaped(result, Why)
     view.print(paint(story.summary or story.state, "bold"))
     view.print(*table([(clock(x.at), x.what, _flat(x.detail)) for x in story.steps]))
+    if story.masked:
+        view.print("", say("why.masked"))
+        view.print(*table([(pair.placeholder, pair.value) for pair in story.masked]))
+    elif story.masked is not None:
+        view.print("", say("why.unmasked"))
     if story.cure:
         view.print(f"→ {story.cure}")
     return OK

@@ -58,6 +58,11 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder / "state" / "api-token"
 
     @property
+    def masking_key(self) -> Path:
+        """The secret that placeholders for personal data follow from."""
+        return self.folder / "state" / "masking.key"
+
+    @property
     def devices(self) -> Path:
         """Who may use the API from elsewhere."""
         return self.folder / "state" / "devices.json"

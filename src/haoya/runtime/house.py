@@ -32,6 +32,7 @@ from haoya.runtime.egress_findings import Leaks, egress_findings, weak_findings
 from haoya.runtime.gateway import Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.leaving import leave_findings
+from haoya.runtime.masking import Masking, masked
 from haoya.runtime.named import known_secrets
 from haoya.runtime.parts import Parts, Wanted, only, wanted_parts
 from haoya.runtime.peers import Listener, Peers
@@ -85,6 +86,7 @@ class House:
         self.models: dict[str, Model] = {}
         self.broker = Broker(self.judge, self.clock, grants=lambda: self._gateway().rulings.grants)
         self.memory: Memory | None = None
+        self.masking = Masking(lambda: self.settings, home.masking_key)
         self.routing = Routing(lambda: self.settings, self.models, self.clock)
         self.parts: Parts | None = None
         self.watchdog: Watchdog | None = None
@@ -97,6 +99,7 @@ class House:
         self.contexts = self._contexts()
 
     def _contexts(self) -> Contexts:
+        """What is lent to parts."""
         return Contexts(
             self.home,
             self.board,
@@ -340,12 +343,13 @@ class House:
             await asyncio.sleep(min(left, seconds) + 0.01)
         raise Unready(f"no sign of life for {seconds:.0f} s", retry_after=0.5)
 
-    async def _warm(self, model: Model) -> None:
-        if isinstance(model, Warms):
-            await model.warm([beginning(self.mind())])
+    async def _warm(self, name: str, model: Model) -> None:
+        behind = masked(name, model, self.masking)
+        if isinstance(behind, Warms):
+            await behind.warm([beginning(self.mind())])
 
     async def _keep_model(self, name: str, model: Model, _: Plugin[Any, Any]) -> None:
-        await _keep(self.models, name, model)
+        await _keep(self.models, name, masked(name, model, self.masking))
 
     async def _keep_tools(self, name: str, tools: Any, _: Plugin[Any, Any]) -> None:
         await _keep(self.broker.parts, name, list(tools))

@@ -13,7 +13,7 @@ import pydantic
 
 from haoya.core.errors import ConfigError, Unready
 from haoya.core.plugin import PluginKind
-from haoya.journal import open_journal
+from haoya.journal import Journal, open_journal
 from haoya.journal.schema import FILE
 from haoya.policy.access import Gate
 from haoya.runtime import granting, runs
@@ -24,6 +24,8 @@ from haoya.runtime.doctor import damaged, examine
 from haoya.runtime.gateway import PAIRING_KINDS, PEOPLE, Gateway
 from haoya.runtime.home import Home
 from haoya.runtime.leaving import leave_findings
+from haoya.runtime.masking import Masking
+from haoya.runtime.masking_settings import MaskingSettings
 from haoya.runtime.peers import Peers
 from haoya.runtime.peers_settings import PeersSettings
 from haoya.runtime.peers_verbs import PeerVerbs
@@ -45,6 +47,7 @@ from haoya.runtime.settings import (
     faults_of,
     load,
 )
+from haoya.runtime.unmasking import story
 from haoya.runtime.verbs import BY, people_row
 
 
@@ -99,9 +102,15 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
                     return await runs.runs_list(journal, int(given.get("limit", 20)))
                 if verb == "runs_show":
                     return await runs.runs_show(journal, int(given["turn"]))
-                return await runs.why(journal, str(given["message"]))
+                return await _story(home, journal, given)
         case _:
             raise Unready("haoya is not running; start it with `haoya up`")
+
+
+async def _story(home: Home, journal: Journal, given: Mapping[str, Any]) -> Row:
+    settings = load(home)
+    masking = Masking(lambda: settings, home.masking_key)
+    return await story(journal, masking, settings.agent, given)
 
 
 def check(home: Home) -> list[Finding]:
@@ -166,6 +175,7 @@ def schema() -> Row:
         "router": RouterSettings,
         "downloads": DownloadSettings,
         "queue": QueueSettings,
+        "masking": MaskingSettings,
     }
     properties: Row = {name: kind.model_json_schema() for name, kind in sections.items()}
     groups: tuple[tuple[str, PluginKind], ...] = (("channels", "channel"), ("models", "model"))

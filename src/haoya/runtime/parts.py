@@ -44,7 +44,7 @@ class Parts:
         lend: Callable[[Wanted], Awaitable[Context]],
         use: dict[PluginKind, Use],
         tasks: asyncio.TaskGroup,
-        prepare: Callable[[Any], Awaitable[None]] | None = None,
+        prepare: Callable[[str, Any], Awaitable[None]] | None = None,
     ) -> None:
         self.board = board
         self.lend = lend
@@ -158,7 +158,7 @@ class Parts:
         context = await self.lend(part)
         async with plugin.open(settings, context) as opened:
             if self.prepare and part.key in self.leaving:
-                await self.prepare(opened)
+                await self.prepare(part.name, opened)
             yield opened
 
 

@@ -21,6 +21,7 @@ from haoya.runtime.channel_settings import ChannelFrame
 from haoya.runtime.download_settings import DownloadSettings
 from haoya.runtime.egress_settings import EgressSettings
 from haoya.runtime.home import Home
+from haoya.runtime.masking_settings import MaskingSettings
 from haoya.runtime.peers_settings import PeersSettings
 from haoya.runtime.policy_settings import PolicySettings
 from haoya.runtime.queue_settings import QueueSettings
@@ -90,6 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     router: RouterSettings
     downloads: DownloadSettings
     queue: QueueSettings
+    masking: MaskingSettings
     egress: EgressSettings
     channels: dict[str, PartSettings]
     models: dict[str, PartSettings]
@@ -109,6 +111,7 @@ _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "router": RouterSettings,
     "downloads": DownloadSettings,
     "queue": QueueSettings,
+    "masking": MaskingSettings,
     "egress": EgressSettings,
 }
 _FRAMES: dict[str, type[ChannelFrame | PartFrame]] = {
@@ -170,6 +173,7 @@ def read(table: Mapping[str, Any], findings: list[Finding] | None = None) -> Set
         delivery=cast("DeliverySettings", parsed["delivery"]),
         downloads=cast("DownloadSettings", parsed["downloads"]),
         queue=cast("QueueSettings", parsed["queue"]),
+        masking=cast("MaskingSettings", parsed["masking"]),
         egress=cast("EgressSettings", parsed["egress"]),
         channels=_parts("channels", table, findings),
         models=models,

@@ -27,6 +27,7 @@ from haoya.runtime.peers_verbs import PeerVerbs
 from haoya.runtime.runs import Row
 from haoya.runtime.security import security_findings
 from haoya.runtime.sharing import queue_row
+from haoya.runtime.unmasking import story
 
 LINK_SECONDS = 600.0
 """How long a one-time link to the panel is good for."""
@@ -278,7 +279,8 @@ class Verbs:
 
     async def why(self, given: Mapping[str, Any]) -> Row:
         """What became of a message."""
-        return await runs.why(self.gateway().journal, str(given["message"]))
+        house, journal = self.house, self.gateway().journal
+        return await story(journal, house.masking, house.settings.agent, given)
 
     async def replay(self, given: Mapping[str, Any]) -> Row:
         """Take a message up again as if it had just come."""
