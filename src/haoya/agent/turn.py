@@ -103,6 +103,7 @@ class _Turn:
                     since=since,
                     prompt_tokens=estimate,
                     why=why,
+                    job=self.lent.urgency,
                 ),
             )
             said = Saying(name)

@@ -15,9 +15,12 @@ Every message names the subject, the fact and the cure:
 
 from typing import Literal
 
-Trouble = Literal["unreachable", "throttled", "overloaded", "timeout", "broken", "request"]
+Trouble = Literal[
+    "unreachable", "throttled", "overloaded", "timeout", "broken", "request", "budget"
+]
 """Why a model gave no answer: nobody there, asked to slow down, too busy, silent too long, broke
-off or failed, or this one request is more than it can take (others it may well answer)."""
+off or failed, this one request is more than it can take (others it may well answer), or a budget
+of the owner's does not suffice for it (it was not asked)."""
 
 
 class HaoyaError(Exception):

@@ -12,7 +12,7 @@ import msgspec
 
 from haoya.core.label import Label
 from haoya.core.message import Inbound, Outbound, Part, Receipt, Word
-from haoya.core.tool import ToolCall, Usage, Verdict
+from haoya.core.tool import ToolCall, Urgency, Usage, Verdict
 
 BEFORE = 0
 """As an `of`: the entry right before this one, written in the same step."""
@@ -62,6 +62,7 @@ class ModelAsked(Word, frozen=True, kw_only=True, tag="model-asked"):
     prompt_tokens: int
     """Our own estimate; the server's count follows in `ModelAnswered.usage`."""
     why: str = ""
+    job: Urgency = "chat"
 
 
 class ModelAnswered(Word, frozen=True, kw_only=True, tag="model-answered"):
@@ -289,6 +290,21 @@ class Undone(Word, frozen=True, kw_only=True, tag="undone"):
     left: tuple[str, ...] = ()
 
 
+class Spent(Word, frozen=True, kw_only=True, tag="spent"):
+    """A model was asked outside of every conversation (by a program over the API, by another node,
+    for vectors): for whom, what it took, and no word of it.
+
+    Where a budget might run out, a line with an estimate is written before the call; the one after
+    it counts in place of line `of`."""
+
+    model: str
+    person: str
+    usage: Usage = Usage()
+    seconds: float = 0
+    job: Urgency = "chat"
+    of: int = 0
+
+
 class Alarmed(Word, frozen=True, kw_only=True, tag="alarmed"):
     """Something unlike what is usual: finding `id`, whose doing (`person`), evidence in words."""
 
@@ -334,6 +350,7 @@ Event = (
     | Revoked
     | Kept
     | Undone
+    | Spent
     | Alarmed
     | Anchored
 )
