@@ -13,6 +13,7 @@ from haoya.cli.answers import Severity
 from haoya.cli.app import COMMANDS
 from haoya.cli.report import STATES
 from haoya.cli.words import Language, catalogue, language, say
+from haoya.policy.vault.words import Source
 
 SOURCES = sorted(Path(haoya.cli.__file__).parent.glob("*.py"))
 KEY = re.compile(r"\bsay\(\s*\"([a-z_.]+)\"")
@@ -23,10 +24,12 @@ def used() -> set[str]:
     text = "\n".join(path.read_text() for path in SOURCES)
     keys = set(KEY.findall(text)) | {a or b for a, b in DONE.findall(text)}
     keys |= set(re.findall(r"say\(\"([a-z_.]+)\" if ", text))
+    keys |= set(re.findall(r"\"([a-z_]+\.[a-z_.]+)\" if [^\n]*? else \"", text))
     keys |= set(re.findall(r" if [^\n]*? else \"([a-z_]+\.[a-z_.]+)\"", text))
     groups = {words.rpartition(" ")[0] for words in COMMANDS} - {""}
     keys |= {f"help.{words.replace(' ', '.')}" for words in [*COMMANDS, *groups, "haoya"]}
     keys |= {f"state.{name}" for name in STATES}
+    keys |= {f"secrets.source.{name}" for name in get_args(Source)}
     return keys | {f"severity.{name}" for name in get_args(Severity)}
 
 

@@ -87,7 +87,9 @@ class Daemon:
         except (OSError, HaoyaError):
             return False
         return bool(
-            status["storage"]["state"] == "open" and status["channels"][0]["state"] == "open"
+            status["ready"]
+            and status["storage"]["state"] == "open"
+            and status["channels"][0]["state"] == "open"
         )
 
     @property

@@ -2,6 +2,7 @@
 """The few things we ask of SQLite's driver, typed: apsw's own types name `Buffer`, which Python
 3.11 does not have, and so are unknown to a strict checker."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -69,10 +70,13 @@ CIPHER = "aegis"
 
 
 def is_sealed(path: Path) -> bool:
-    """Whether there is a database and it is encrypted; False where it cannot be read."""
+    """Whether there is a database and it is encrypted; False where it cannot be read, or is no
+    database at all (one consists of whole pages of 512 bytes or a multiple: SQLite's file format,
+    1.3.2)."""
     try:
         with path.open("rb") as file:
-            return file.read(len(MAGIC)) not in (MAGIC, b"")
+            whole = os.fstat(file.fileno()).st_size % 512 == 0
+            return whole and file.read(len(MAGIC)) not in (MAGIC, b"")
     except OSError:
         return False
 

@@ -83,20 +83,12 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
                     )
                 return {"person": holder.key, "name": holder.name, "role": given.get("role")}
         case "peers_list" | "peers_invite" | "peers_remove":
-            verbs = PeerVerbs(Peers(home.peers), load(home), home)
-            if verb == "peers_list":
-                return verbs.list()
-            if verb == "peers_invite":
-                return verbs.invite(given, time.time())
-            return verbs.remove(given)
+            return _peers(home, verb, given)
         case "grants_list":
             async with open_journal(home.journal, read_only=True) as journal:
                 return granting.grants_list(await granting.recall(journal), time.time())
         case "devices_list" | "devices_add" | "devices_remove":
-            devices = DeviceVerbs(Devices(home.devices), "")
-            if verb == "devices_list":
-                return devices.list()
-            return devices.add(given, time.time()) if "scopes" in given else devices.remove(given)
+            return _devices(home, verb, given)
         case "runs_list" | "runs_show" | "why":
             async with open_journal(
                 home.journal, read_only=True, key=journal_key(home.journal)
@@ -108,6 +100,20 @@ async def _call(home: Home, verb: str, given: Mapping[str, Any]) -> Any:
                 return await _story(home, journal, given)
         case _:
             raise Unready("haoya is not running; start it with `haoya up`")
+
+
+def _peers(home: Home, verb: str, given: Mapping[str, Any]) -> Row:
+    verbs = PeerVerbs(Peers(home.peers), load(home), home)
+    if verb == "peers_list":
+        return verbs.list()
+    return verbs.invite(given, time.time()) if verb == "peers_invite" else verbs.remove(given)
+
+
+def _devices(home: Home, verb: str, given: Mapping[str, Any]) -> Row:
+    verbs = DeviceVerbs(Devices(home.devices), "")
+    if verb == "devices_list":
+        return verbs.list()
+    return verbs.add(given, time.time()) if verb == "devices_add" else verbs.remove(given)
 
 
 async def _story(home: Home, journal: Journal, given: Mapping[str, Any]) -> Row:

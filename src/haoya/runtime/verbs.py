@@ -105,6 +105,7 @@ class Verbs:
             "version": haoya.__version__,
             "pid": os.getpid(),
             "home": str(house.home.folder),
+            "ready": house.ready.is_set(),
             "uptime_seconds": round(house.clock() - house.started, 1),
             "state": "parked" if trouble else "degraded" if parked or errors else "open",
             "storage": {"state": "failing" if trouble else "open", "reason": trouble},

@@ -6,9 +6,9 @@ side, and a long prompt holds up nobody for longer than a piece of it takes. (Th
 by itself only graphs with paged attention, which are made for GPUs.)
 """
 
-import threading
 from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 
 import msgspec
 
@@ -71,7 +71,9 @@ class Slots:
         self._model, self._batch = model, batch
         self._slots = [Slot() for _ in range(count)]
         self._waiting: deque[Work] = deque()
-        self._change = threading.Condition()
+        # Not a lock: who holds one for most of the time is seldom robbed of it, and a new request
+        # would wait until the answers under way have ended.
+        self._inbox: SimpleQueue[Work | None] = SimpleQueue()
         self._closing = False
         self._turns = 0
 
@@ -79,11 +81,9 @@ class Slots:
         """Let a request wait for a slot; `Refused` where there is no such slot."""
         if work.slot >= len(self._slots):
             raise Refused(f"id_slot {work.slot}: there are {len(self._slots)} slots, from 0 on")
-        with self._change:
-            if self._closing:
-                raise Refused("the engine is ending", status=503, kind="unavailable_error")
-            self._waiting.append(work)
-            self._change.notify_all()
+        if self._closing:
+            raise Refused("the engine is ending", status=503, kind="unavailable_error")
+        self._inbox.put(work)
 
     @property
     def states(self) -> list[State]:
@@ -95,9 +95,8 @@ class Slots:
 
     def close(self) -> None:
         """End `run` after the step it is in."""
-        with self._change:
-            self._closing = True
-            self._change.notify_all()
+        self._closing = True
+        self._inbox.put(None)
 
     def run(self) -> None:
         """Work until closed. The only place that touches the model's caches."""
@@ -117,13 +116,18 @@ class Slots:
 
     def _seat(self) -> bool:
         """Give free slots to those who wait; whether to go on."""
-        with self._change:
-            while not self._closing:
-                self._waiting = deque(work for work in self._waiting if not self._placed(work))
-                if any(slot.work for slot in self._slots):
-                    return True
-                self._change.wait()
+        while not self._closing:
+            while not self._inbox.empty():
+                self._take(self._inbox.get())
+            self._waiting = deque(work for work in self._waiting if not self._placed(work))
+            if any(slot.work for slot in self._slots):
+                return True
+            self._take(self._inbox.get())
         return False
+
+    def _take(self, work: Work | None) -> None:
+        if work is not None:
+            self._waiting.append(work)
 
     def _placed(self, work: Work) -> bool:
         if work.cancelled.is_set():
